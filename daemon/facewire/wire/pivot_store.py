@@ -1,0 +1,190 @@
+"""Where coded pivots come together and where they stay: PivotAssembler (slices to pivots) and PivotCache (on disk)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+from facewire.types import PivotSlice
+from facewire.wire.packets import MAX_PIVOT_BYTES
+
+SUFFIX = ".pivot"
+
+
+def content_id(data: bytes) -> bytes:
+    """8-byte BLAKE2b (RFC 7693) of a coded pivot."""
+    return hashlib.blake2b(data, digest_size=8).digest()
+
+
+def slices(data: bytes, slice_bytes: int) -> Iterator[PivotSlice]:
+    """The slices of a coded pivot, each of at most `slice_bytes` bytes of data."""
+    name = content_id(data)
+    for offset in range(0, len(data), slice_bytes):
+        yield PivotSlice(name, offset, len(data), data[offset : offset + slice_bytes])
+
+
+class _Partial:
+    def __init__(self, total: int) -> None:
+        self.data = bytearray(total)
+        self.have = bytearray(total)
+
+    def missing(self) -> int:
+        return self.have.count(0)
+
+
+class PivotAssembler:
+    """Puts pivots together from slices in any order, repeated or overlapping.
+
+    Holds at most `most` unfinished pivots of at most MAX_PIVOT_BYTES each; the one that was touched longest ago is
+    dropped first. A pivot whose bytes do not have its id is thrown away and counted in `rejected`.
+    """
+
+    def __init__(self, most: int = 4) -> None:
+        self._most = most
+        self._partial: OrderedDict[bytes, _Partial] = OrderedDict()
+        self.rejected = 0
+
+    def add(self, part: PivotSlice) -> bytes | None:
+        """Take one slice; returns the whole pivot when this slice completes it, else None."""
+        end = part.offset + len(part.data)
+        if part.offset < 0 or end > part.total or not 0 < part.total <= MAX_PIVOT_BYTES:
+            self.rejected += 1
+            return None
+        partial = self._partial.get(part.pivot_id)
+        if partial is None or len(partial.data) != part.total:
+            partial = self._partial[part.pivot_id] = _Partial(part.total)
+        self._partial.move_to_end(part.pivot_id)
+        while len(self._partial) > self._most:
+            self._partial.popitem(last=False)
+        partial.data[part.offset : end] = part.data
+        partial.have[part.offset : end] = b"\1" * len(part.data)
+        if partial.missing():
+            return None
+        del self._partial[part.pivot_id]
+        whole = bytes(partial.data)
+        if content_id(whole) != part.pivot_id:
+            self.rejected += 1
+            return None
+        return whole
+
+    def missing(self, pivot_id: bytes) -> int | None:
+        """Bytes still missing of a pivot, None if no slice of it has come."""
+        partial = self._partial.get(pivot_id)
+        return None if partial is None else partial.missing()
+
+
+class PivotCache:
+    """Coded pivots by content id, in memory and (with a folder) on disk, so that they survive a restart.
+
+    Bounded by `max_bytes`; the pivot used longest ago goes first. Files are written whole or not at all, and checked
+    against their id when read. A folder that cannot be written is no error: the cache then lives in memory, and
+    `fault` says why (None while all is well).
+    """
+
+    def __init__(self, folder: Path | None, max_bytes: int = 16 << 20) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._lengths: OrderedDict[bytes, int] = OrderedDict()
+        self._memory: OrderedDict[bytes, bytes] = OrderedDict()
+        self.fault: str | None = None
+        if folder is not None:
+            self._scan(folder)
+
+    def get(self, pivot_id: bytes) -> bytes | None:
+        """The pivot's bytes, or None if it is not held (or was damaged on disk, and is then forgotten)."""
+        data = self._memory.get(pivot_id)
+        if data is None and pivot_id in self._lengths:
+            data = self._read(pivot_id)
+            if data is None:
+                self._forget(pivot_id)
+                return None
+        if data is None:
+            return None
+        self._touch(pivot_id, data)
+        return data
+
+    def put(self, data: bytes) -> bytes:
+        """Keep a pivot; returns its content id."""
+        name = content_id(data)
+        if name not in self._lengths and self._folder is not None:
+            self._write(self._folder, name, data)
+        self._touch(name, data)
+        while len(self._lengths) > 1 and sum(self._lengths.values()) > self._max_bytes:
+            self._forget(next(iter(self._lengths)))
+        return name
+
+    def __contains__(self, pivot_id: bytes) -> bool:
+        return pivot_id in self._lengths
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def _scan(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found = []
+            for path in folder.glob("*" + SUFFIX):
+                with contextlib.suppress(ValueError, OSError):
+                    status = path.stat()
+                    name = bytes.fromhex(path.stem)
+                    if len(name) == 8 and 0 < status.st_size <= MAX_PIVOT_BYTES:
+                        found.append((status.st_mtime_ns, name, status.st_size))
+            for _, name, length in sorted(found):
+                self._lengths[name] = length
+        except OSError as error:
+            self.fault = f"pivot cache {folder}: {error.strerror or error}"
+
+    def _path(self, pivot_id: bytes) -> Path | None:
+        return None if self._folder is None else self._folder / (pivot_id.hex() + SUFFIX)
+
+    def _read(self, pivot_id: bytes) -> bytes | None:
+        path = self._path(pivot_id)
+        if path is None:
+            return None
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_PIVOT_BYTES + 1)
+            os.utime(path)
+        except OSError:
+            return None
+        return data if content_id(data) == pivot_id else None
+
+    def _write(self, folder: Path, pivot_id: bytes, data: bytes) -> None:
+        temporary: str | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, folder / (pivot_id.hex() + SUFFIX))
+            self.fault = None
+        except OSError as error:
+            self.fault = f"pivot cache {folder}: {error.strerror or error}"
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+    def _touch(self, pivot_id: bytes, data: bytes) -> None:
+        self._lengths[pivot_id] = len(data)
+        self._lengths.move_to_end(pivot_id)
+        self._memory[pivot_id] = data
+        self._memory.move_to_end(pivot_id)
+        while len(self._memory) > 1 and sum(map(len, self._memory.values())) > self._max_bytes // 4:
+            if self._folder is None or self.fault is not None:
+                break  # memory is all there is: put() bounds it
+            self._memory.popitem(last=False)
+
+    def _forget(self, pivot_id: bytes) -> None:
+        self._lengths.pop(pivot_id, None)
+        self._memory.pop(pivot_id, None)
+        path = self._path(pivot_id)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
