@@ -100,7 +100,8 @@ class Lpips(nn.Module):
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self.taps:
-                length = torch.sqrt(torch.sum(x * x, 1, keepdim=True))
+                # Clamped so that a spot without any activity has a gradient of zero, not NaN, when this is a loss.
+                length = torch.sqrt(torch.sum(x * x, 1, keepdim=True).clamp_min(1e-20))
                 found.append(x / (length + 1e-10))
         return found
 

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facewire.errors import FacewireError
+
 Picture = NDArray[np.uint8]
 
 PEAK = 255.0
@@ -19,7 +21,7 @@ PERFECT_DB = 100.0
 """What an infinite PSNR counts as in a mean, so that one identical frame does not swallow the others."""
 
 
-class MetricError(Exception):
+class MetricError(FacewireError):
     """Pictures that cannot be compared, or weights that are missing; the message says how to mend it."""
 
 

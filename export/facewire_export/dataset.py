@@ -1,0 +1,149 @@
+"""Clips on disk -> arrays that training can index.
+
+A data set is a folder of clips with a table beside it (`train/` + `train.csv`; without a table every video
+counts as a person of its own). Each clip is decoded once into a cache:
+
+    CACHE/<set>-<size>/<id>.frames.npy      uint8   [frames, size, size, 3]  RGB
+    CACHE/<set>-<size>/<id>.landmarks.npy   float16 [frames, 478, 2]  x, y in [-1, 1]; NaN where no face was found
+
+The arrays are opened memory-mapped, so a data set larger than memory still trains; `Clips.to_device` puts all of
+it into one device tensor for GPUs.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facewire.errors import FacewireError
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+LANDMARKS = 478
+
+
+class DatasetError(FacewireError):
+    """The folder or its table cannot be used; the message says how to mend it."""
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """One row of a data set's table."""
+
+    name: str
+    path: Path
+    person: str
+    size: int
+    """Side of the source picture in pixels; clips under 512 are left out of super-resolution training."""
+    native_25fps: bool
+    """False where frames are repeats of a slower source; such clips are left out of interpolation training."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded clip: frames uint8 [n, size, size, 3], landmarks float16 [n, 478, 2] in [-1, 1]."""
+
+    entry: ClipEntry
+    frames: NDArray[np.uint8]
+    landmarks: NDArray[np.float16]
+
+
+def read_table(folder: Path) -> list[ClipEntry]:
+    """Rows of `<folder>.csv`, or one row for each video in `folder` when there is no table.
+
+    Raises DatasetError when the folder is missing, holds no video, or the table names clips that are absent.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; give a folder of square clips (facewire-export crop makes them)")
+    table = folder.with_suffix(".csv")
+    if not table.is_file():
+        videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+        if not videos:
+            raise DatasetError(f"{folder}: holds no video ({', '.join(VIDEO_SUFFIXES)})")
+        return [ClipEntry(p.stem, p, p.stem, 512, True) for p in videos]
+    entries = []
+    with table.open(newline="") as handle:
+        for row in csv.DictReader(handle):
+            try:
+                path = folder / f"{row['id']}.mp4"
+                entries.append(
+                    ClipEntry(row["id"], path, row["person"], int(row["size"]), row.get("native_25fps", "1") == "1")
+                )
+            except (KeyError, ValueError) as error:
+                raise DatasetError(f"{table}: row {row} lacks id, person or size ({error})") from error
+            if Path(row["id"]).name != row["id"]:
+                raise DatasetError(f"{table}: id {row['id']!r} is no plain name of a clip in {folder}")
+            if not path.is_file():
+                raise DatasetError(f"{table}: names {row['id']}, but {path} is not there")
+    return entries
+
+
+def decode(path: Path, size: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames of a video as uint8 [size, size, 3] RGB, resized by area. Raises DatasetError where it is no video."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise DatasetError(f"{path}: holds no video stream; take it out of the folder")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                picture = frame.to_ndarray(format="rgb24")
+                if picture.shape[:2] != (size, size):
+                    picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+                yield np.asarray(picture, np.uint8)
+    except av.error.FFmpegError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); take it out of the folder") from error
+
+
+def find_landmarks(frames: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """MediaPipe's face mesh on each frame -> float16 [n, 478, 2] in [-1, 1], NaN where no face was found."""
+    from mediapipe.python.solutions import face_mesh
+
+    found = np.full((len(frames), LANDMARKS, 2), np.nan, np.float16)
+    with face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.3) as mesh:
+        for i, frame in enumerate(frames):
+            result: Any = mesh.process(frame)
+            if result.multi_face_landmarks:
+                points = result.multi_face_landmarks[0].landmark
+                found[i] = [(2 * p.x - 1, 2 * p.y - 1) for p in points]
+    return found
+
+
+def save_atomically(path: Path, array: NDArray[Any]) -> None:
+    """Write a .npy so that a reader never sees half of it."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as handle:
+        np.save(handle, array)
+    partial.replace(path)
+
+
+def prepare(entry: ClipEntry, cache: Path, size: int, landmarks: bool = True) -> None:
+    """Decode one clip into the cache unless it is there already."""
+    cache.mkdir(parents=True, exist_ok=True)
+    frames_path = cache / f"{entry.name}.frames.npy"
+    if not frames_path.is_file():
+        frames = list(decode(entry.path, size))
+        if not frames:
+            raise DatasetError(f"{entry.path}: holds no picture; take it out of the folder")
+        save_atomically(frames_path, np.stack(frames))
+    landmarks_path = cache / f"{entry.name}.landmarks.npy"
+    if landmarks and not landmarks_path.is_file():
+        save_atomically(landmarks_path, find_landmarks(np.load(frames_path, mmap_mode="r")))
+
+
+def load(entry: ClipEntry, cache: Path) -> Clip:
+    """Open a prepared clip memory-mapped."""
+    frames = np.load(cache / f"{entry.name}.frames.npy", mmap_mode="r")
+    landmarks_path = cache / f"{entry.name}.landmarks.npy"
+    if landmarks_path.is_file():
+        landmarks = np.load(landmarks_path)
+    else:
+        landmarks = np.full((len(frames), LANDMARKS, 2), np.nan, np.float16)
+    return Clip(entry, frames, landmarks)
