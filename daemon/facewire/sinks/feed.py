@@ -1,0 +1,81 @@
+"""Pictures into a running GStreamer pipeline, never waiting for it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from facewire.sinks import gst
+
+QUEUED = 2
+"""Pictures that may wait in front of a busy encoder or display; more would only be latency."""
+
+FRONT = (
+    "appsrc name=frames is-live=true do-timestamp=true format=time block=false max-bytes=0 "
+    f"! queue name=waiting leaky=downstream max-size-buffers={QUEUED} max-size-bytes=0 max-size-time=0"
+)
+"""How a fed pipeline begins. leaky=downstream throws the oldest away."""
+
+
+class Feed:
+    """The entrance of one pipeline that begins with FRONT. Its errors are kept for whoever asks.
+
+    GStreamer calls back from its own threads, and this object must not keep the pipeline alive: the callbacks
+    touch only counters.
+    """
+
+    def __init__(self, line: Any, caps: str, picture_bytes: int) -> None:
+        """`line` is the bin or pipeline, `caps` the raw video that `push` brings, of `picture_bytes` each."""
+        self._gst = gst.gstreamer()
+        self._frames = line.get_by_name("frames")
+        self._frames.set_property("caps", self._gst.Caps.from_string(caps))
+        self._limit = QUEUED * picture_bytes
+        self._lock = threading.Lock()
+        self._dropped = 0
+        self._stuck = 0
+        self._trouble = ""
+        line.get_by_name("waiting").connect("overrun", self._overrun)
+
+    def watch(self, bus: Any) -> None:
+        """Remember the first error that appears on this bus; whoever else reads the bus still gets it."""
+        bus.enable_sync_message_emission()
+        bus.connect("sync-message::error", self._failed)
+
+    @property
+    def dropped(self) -> int:
+        """Pictures thrown away so far."""
+        return self._dropped
+
+    @property
+    def stuck(self) -> int:
+        """Pictures in a row that the pipeline had no room for."""
+        return self._stuck
+
+    @property
+    def trouble(self) -> str:
+        """The pipeline's first error, one line; "" while there is none."""
+        return self._trouble
+
+    def push(self, data: bytes) -> bool:
+        """Give one raw picture, stamped with the pipeline's clock. Returns False when there was no room for it."""
+        if self._frames.get_property("current-level-bytes") >= self._limit:
+            # Not running yet, paused, or broken: the queue behind cannot drop what never reaches it.
+            with self._lock:
+                self._dropped += 1
+                self._stuck += 1
+            return False
+        self._stuck = 0
+        return bool(self._frames.emit("push-buffer", self._gst.Buffer.new_wrapped(data)) == self._gst.FlowReturn.OK)
+
+    def key_frame(self) -> None:
+        """Ask the encoder behind for a key frame now, with its headers."""
+        video = gst.repository("GstVideo")
+        never = self._gst.CLOCK_TIME_NONE
+        self._frames.send_event(video.video_event_new_downstream_force_key_unit(never, never, never, True, 0))
+
+    def _overrun(self, _queue: Any) -> None:
+        with self._lock:
+            self._dropped += 1
+
+    def _failed(self, _bus: Any, message: Any) -> None:
+        self._trouble = self._trouble or gst.error_text(message)

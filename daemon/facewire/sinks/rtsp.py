@@ -1,0 +1,250 @@
+"""The RTSP server: one encoder however many clients, none at all while nobody watches.
+
+gst-rtsp-server does the protocol. Its shared media is one pipeline that is made when the first client asks and
+freed when the last one leaves:
+
+    appsrc -> queue (2, drops the oldest) -> H.264 encoder -> rtph264pay -> every client, TCP or UDP
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facewire.errors import SinkError
+from facewire.sinks import gst
+from facewire.sinks.base import SinkStats, even, fitted
+from facewire.sinks.encoders import best_encoder, bitrate
+from facewire.sinks.feed import FRONT, Feed
+from facewire.sinks.spec import RtspSpec
+from facewire.types import Picture
+
+log = logging.getLogger("facewire.sinks")
+
+KEY_FRAME_SECONDS = 1.0
+KEY_FRAME_PAUSE = 0.5
+"""Clients that join in a crowd share a key frame: at most one in so many seconds."""
+MAX_CLIENTS = 32
+SILENCE_SECONDS = 1.0
+"""With nothing new to show for so long, the last picture is sent again: players give up on silent streams."""
+STUCK_SECONDS = 20.0
+"""With clients but an encoder that takes nothing for so long, something is broken that did not say so."""
+HOUSEKEEPING_MS = 500
+
+
+class RtspSink:
+    """Serves `rtsp://host:port/path`. Raises SinkError when it cannot listen, MissingDependency without GStreamer."""
+
+    def __init__(self, spec: RtspSpec, size: int, fps: float) -> None:
+        self._gst = gst.gstreamer()
+        self._server_module = gst.repository("GstRtspServer")
+        gst.repository("GstVideo")
+        gst.need_elements("appsrc", "queue", "videoconvert", "h264parse", "rtph264pay")
+        self._size, self._fps = even(size), fps
+        self._lock = threading.Lock()
+        self._feed: Feed | None = None
+        self._last: bytes = _i420(np.full((self._size, self._size, 3), 16, np.uint8))
+        self._last_push = 0.0
+        self._last_key = 0.0
+        self._shown = self._dropped = self._idle = 0
+        self._trouble = ""
+        self._closed = False
+
+        encoder = best_encoder(spec.encoder, self._size, fps)
+        words = encoder.description(spec.kbps or bitrate(self._size, fps), max(1, round(KEY_FRAME_SECONDS * fps)))
+        launch = f"( {FRONT} ! {words} ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+        self._server = self._listen(spec, launch)
+        port = self._server.get_bound_port()
+        self.address = f"rtsp://{_reachable(spec.host)}:{port}{spec.path}"
+        """What to type into a player."""
+        self.name = self.address
+
+    @property
+    def stats(self) -> SinkStats:
+        """Counters at this moment; `clients` counts connections."""
+        clients = 0 if self._closed else self._count()
+        with self._lock:
+            dropped = self._dropped + (self._feed.dropped if self._feed else 0)
+            return SinkStats(self._shown, dropped, self._idle, clients)
+
+    def show(self, picture: Picture) -> None:
+        """Send to all clients; without clients only the reference is kept. Raises SinkError when the encoder failed."""
+        if self._closed:
+            raise SinkError(f"{self.name} is closed; open it again")
+        if self._trouble:
+            raise SinkError(f"{self.name}: the encoder failed: {self._trouble}")
+        if self._feed is None:
+            with self._lock:
+                self._idle += 1
+                self._waiting = picture
+            return
+        self._push(_i420(fitted(picture, self._size)))
+
+    def close(self) -> None:
+        """Drop the clients, free the port, stop the server's thread."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop()
+
+    # -- pictures
+
+    _waiting: Picture | None = None
+    """The last picture that nobody saw; converted only if a client comes."""
+
+    def _push(self, data: bytes) -> None:
+        with self._lock:
+            self._last, self._last_push = data, time.monotonic()
+            feed = self._feed
+            if feed is None:
+                return
+            if feed.push(data):
+                self._shown += 1
+            elif feed.stuck > STUCK_SECONDS * self._fps:
+                self._trouble = f"it took no picture for {STUCK_SECONDS:g} s"
+            self._trouble = self._trouble or feed.trouble
+
+    def _housekeeping(self) -> bool:
+        """On the server's thread, twice a second: forget dead sessions, keep the stream alive without pictures."""
+        self._server.get_session_pool().cleanup()
+        if self._feed is not None and time.monotonic() - self._last_push > SILENCE_SECONDS:
+            self._push(self._last)
+        return True
+
+    # -- called by gst-rtsp-server, on its threads
+
+    def _configure(self, _factory: Any, media: Any) -> None:
+        """The first client has come and the pipeline is built: feed it at once, so that nobody waits for a picture."""
+        line = media.get_element()
+        side, rate = self._size, round(self._fps * 1000)
+        caps = (
+            f"video/x-raw,format=I420,width={side},height={side},framerate={rate}/1000,"
+            "pixel-aspect-ratio=1/1,colorimetry=bt601,interlace-mode=progressive"
+        )
+        feed = Feed(line, caps, side * side * 3 // 2)
+        feed.watch(line.get_parent().get_bus())
+        media.connect("unprepared", self._unprepared, feed)
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+            self._feed = feed
+        self._push(self._last if waiting is None else _i420(fitted(waiting, self._size)))
+        log.debug("%s: the first client has come, encoding starts", self.name)
+
+    def _unprepared(self, _media: Any, feed: Feed) -> None:
+        with self._lock:
+            self._dropped += feed.dropped
+            if self._feed is feed:
+                self._feed = None
+        log.debug("%s: nobody watches, encoding stops", self.name)
+
+    def _connected(self, _server: Any, client: Any) -> None:
+        if self._count() > MAX_CLIENTS:
+            client.close()
+            return
+        client.connect("play-request", self._played)
+
+    def _count(self) -> int:
+        """Connections now. Asked of the server, because its clients do not always say that they have gone."""
+        return len(self._server.client_filter(None))
+
+    def _played(self, _client: Any, _context: Any) -> None:
+        """Somebody joins a running stream: a key frame now, instead of grey until the next one."""
+        with self._lock:
+            now = time.monotonic()
+            if self._feed is not None and now - self._last_key > KEY_FRAME_PAUSE:
+                self._last_key = now
+                self._feed.key_frame()
+
+    # -- the server and its thread
+
+    def _listen(self, spec: RtspSpec, launch: str) -> Any:
+        _check_free(spec.host, spec.port)
+        glib, rtsp = gst.repository("GLib"), self._server_module
+        server = rtsp.RTSPServer()
+        server.set_address(spec.host)
+        server.set_service(str(spec.port))
+        server.get_session_pool().set_max_sessions(MAX_CLIENTS)
+        factory = rtsp.RTSPMediaFactory()
+        factory.set_launch(launch)
+        factory.set_shared(True)
+        factory.set_latency(0)
+        rtsp_protocols = gst.repository("GstRtsp").RTSPLowerTrans
+        factory.set_protocols(rtsp_protocols.UDP | rtsp_protocols.TCP)
+        factory.connect("media-configure", self._configure)
+        server.get_mount_points().add_factory(spec.path, factory)
+        server.connect("client-connected", self._connected)
+        self._context = glib.MainContext()
+        self._loop = glib.MainLoop.new(self._context, False)
+        source = server.create_source(None)
+        source.attach(self._context)
+        housekeeping = glib.timeout_source_new(HOUSEKEEPING_MS)
+        housekeeping.set_callback(lambda *_: self._housekeeping())
+        housekeeping.attach(self._context)
+        self._sources = (source, housekeeping)
+        self._thread = threading.Thread(target=self._loop.run, name="facewire-rtsp", daemon=True)
+        self._thread.start()
+        return server
+
+    def _stop(self) -> None:
+        rtsp = self._server_module
+        for source in self._sources:
+            source.destroy()
+        self._server.client_filter(lambda *_: rtsp.RTSPFilterResult.REMOVE)
+        self._loop.quit()
+        self._thread.join(5.0)
+        with self._lock:
+            self._feed = None
+
+
+def _i420(picture: Picture) -> bytes:
+    """Planar 4:2:0, BT.601 limited range. OpenCV needs 0.1 ms for 512x512, GStreamer's videoconvert five times that."""
+    return bytes(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
+
+
+def _reachable(host: str) -> str:
+    """The host part for a player on this network: "every address" becomes one that can be typed."""
+    if host == "0.0.0.0":
+        return _own_address() or "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def _own_address() -> str:
+    """This machine's address towards the default route; "" without one. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return ""
+
+
+def _check_free(host: str, port: int) -> None:
+    """gst-rtsp-server does not say why it cannot listen, so ask the kernel first. Raises SinkError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise SinkError(f"rtsp: {host} is no address: {error.strerror}; 0.0.0.0 listens on every one") from None
+    try:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        why = {
+            errno.EADDRINUSE: f"port {port} is in use by another program; stop it or choose another port",
+            errno.EACCES: f"port {port} is reserved for root; choose one above 1023",
+            errno.EADDRNOTAVAIL: f"{host} is not an address of this machine; 0.0.0.0 listens on every one",
+        }.get(error.errno or 0, os.strerror(error.errno or 0))
+        raise SinkError(f"rtsp: cannot listen on {host} port {port}: {why}") from None
