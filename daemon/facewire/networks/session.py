@@ -83,7 +83,6 @@ class OrtSession:
         options.log_severity_level = 4
         # Several sessions share few cores: a pool that spins while it waits takes the core its neighbour needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         failures = []
         for name in wanted:
             chain = [PROVIDERS[name]] if name == "cpu" else [PROVIDERS[name], PROVIDERS["cpu"]]
