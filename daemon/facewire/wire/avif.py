@@ -6,9 +6,9 @@ in all. So only the AV1 stream travels, and the receiver builds the file around 
     sequence header OBU   type 1, reduced still-picture header, profile 0 (8 bit, 4:2:0)
     frame OBU             type 6, up to the end
 
-(AV1 Bitstream & Decoding Process Specification, 5.3 to 5.5; AV1 Image File Format, v1.1.) Nothing else is allowed, which
-makes the stream safe to judge before it is decoded: with a reduced header the frame can only have the size that the
-sequence header declares.
+(AV1 Bitstream & Decoding Process Specification, 5.3 to 5.5; AV1 Image File Format, v1.1.) Nothing else is allowed,
+which makes the stream safe to judge before it is decoded: with a reduced header the frame can only have the size that
+the sequence header declares.
 """
 
 from __future__ import annotations

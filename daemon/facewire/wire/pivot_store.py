@@ -163,13 +163,13 @@ class PivotCache:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, folder / (pivot_id.hex() + SUFFIX))
+            Path(temporary).replace(folder / (pivot_id.hex() + SUFFIX))
             self.fault = None
         except OSError as error:
             self.fault = f"pivot cache {folder}: {error.strerror or error}"
             if temporary is not None:
                 with contextlib.suppress(OSError):
-                    os.unlink(temporary)
+                    Path(temporary).unlink()
 
     def _touch(self, pivot_id: bytes, data: bytes) -> None:
         self._lengths[pivot_id] = len(data)

@@ -1,0 +1,48 @@
+"""Messages that tests share, made without random numbers so that golden files can hold them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facewire.types import Bundle, Epoch, GridPoints, KeypointFrame, PivotSlice, Points
+from facewire.wire.keypoints import to_grid
+from facewire.wire.pivot import content_id
+
+PIVOT = bytes(range(256)) * 3
+
+
+def head(frame: int) -> Points:
+    """Ten points that nod and sway like a head; float32 [10, 2]."""
+    index = np.arange(10)
+    rest = np.stack([np.cos(index * 0.63) * 0.4, np.sin(index * 0.63) * 0.5 + 0.05], 1)
+    sway = np.array([0.08 * np.sin(frame / 9), 0.05 * np.sin(frame / 5)])
+    return np.asarray(rest + sway + 0.01 * np.sin(frame + index[:, None]), np.float32)
+
+
+def epoch(step: float = 1.0, with_reference: bool = True, number: int = 3) -> Epoch:
+    return Epoch(
+        stream=0xDEADBEEF,
+        number=number,
+        first_frame=1000,
+        pivot_id=content_id(PIVOT),
+        pivot_bytes=len(PIVOT),
+        coded_size=256,
+        fps=29.97,
+        skip=1,
+        network=b"\x01\x02\x03\x04",
+        step=step,
+        reference=to_grid(head(0), step) if with_reference else None,
+    )
+
+
+def points(frame: int, step: float = 1.0) -> GridPoints:
+    return to_grid(head(frame), step, to_grid(head(0), step))
+
+
+def bundle(count: int = 6, gap: int = 2, first: int = 1000, low: tuple[int, ...] = (), step: float = 1.0) -> Bundle:
+    return Bundle(3, tuple(KeypointFrame(first + gap * i, points(gap * i, step), i in low) for i in range(count)))
+
+
+def slices() -> list[PivotSlice]:
+    name = content_id(PIVOT)
+    return [PivotSlice(name, at, len(PIVOT), PIVOT[at : at + 300]) for at in range(0, len(PIVOT), 300)]

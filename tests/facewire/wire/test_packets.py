@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import contextlib
+import random
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.facewire.wire.samples import bundle, epoch, slices
+
+from facewire.errors import PacketError
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
+from facewire.wire import packets
+from facewire.wire.packets import pack, parse, payload_bytes
+
+MESSAGES: list[Message] = [
+    epoch(),
+    epoch(step=0.25),
+    epoch(with_reference=False),
+    *slices(),
+    bundle(),
+    bundle(count=16, low=(0, 9)),
+    bundle(count=17, gap=5),
+    bundle(count=1),
+    bundle(count=64, gap=1, first=packets.MAX_FRAME_NUMBER - 63),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_there_and_back(message: Message) -> None:
+    data = pack(message)
+    back = parse(data)
+    assert type(back) is type(message)
+    assert pack(back) == data
+    assert len(data) <= packets.MAX_PACKET_BYTES
+    if isinstance(back, Bundle) and isinstance(message, Bundle):
+        assert back.epoch == message.epoch
+        for a, b in zip(back.frames, message.frames, strict=True):
+            assert (a.number, a.low_confidence) == (b.number, b.low_confidence)
+            assert np.array_equal(a.points, b.points)
+    elif isinstance(back, Epoch) and isinstance(message, Epoch):
+        assert replace(back, reference=None) == replace(message, reference=None)
+        assert (back.reference is None) == (message.reference is None)
+        if back.reference is not None and message.reference is not None:
+            assert np.array_equal(back.reference, message.reference)
+    else:
+        assert back == message
+
+
+def test_irregular_gaps() -> None:
+    still = np.zeros((10, 2), np.int16)
+    message = Bundle(0, tuple(KeypointFrame(n, still) for n in (5, 7, 9, 10, 400)))
+    back = parse(pack(message))
+    assert isinstance(back, Bundle)
+    assert [frame.number for frame in back.frames] == [5, 7, 9, 10, 400]
+
+
+def test_steady_header_is_at_most_six_bytes() -> None:
+    day = 25 * 3600 * 23
+    message = bundle(count=16, first=day)
+    assert len(pack(message)) - payload_bytes(message) <= 6
+    assert len(pack(bundle(first=100))) - payload_bytes(bundle(first=100)) == 4
+
+
+def test_payload_bytes_are_what_they_say() -> None:
+    assert payload_bytes(slices()[0]) == 300
+    assert payload_bytes(epoch()) == 0
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_truncation_is_refused_or_shorter(message: Message) -> None:
+    data = pack(message)
+    for length in range(len(data)):
+        try:
+            back = parse(data[:length])
+        except PacketError:
+            continue
+        assert isinstance(back, PivotSlice)  # a slice cut short is a shorter slice: its pivot's id tells
+
+
+@pytest.mark.parametrize("message", [m for m in MESSAGES if not isinstance(m, PivotSlice)])
+def test_longer_packets_are_refused(message: Message) -> None:
+    with pytest.raises(PacketError):
+        parse(pack(message) + b"\0")
+
+
+def test_every_bit_flip_in_an_epoch_is_noticed() -> None:
+    data = pack(epoch())
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(PacketError):
+            parse(bytes(flipped))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x13",
+        b"\x10\0",
+        b"\x14\0\0",
+        b"\x23\0\0\0\0",
+        b"\x11" * 40,
+        b"\x12" + b"x" * 8 + b"\0\0x",  # slice of an empty pivot
+        b"\x12" + b"x" * 8 + b"\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x12" + b"x" * 8 + b"\x05\x05x",  # starts at the end
+        b"\x13\0\x80\0\0\0",  # number with a byte too many
+        b"\x13\0\0\xff\0",  # 64 frames without bits
+        b"\x13\0\0\x01\x00" + b"\xff" * 9,  # low confidence announced for no frame
+        b"\x13\0\0\x01\x02" + b"\xff" * 9,  # ... for a frame that is not there
+        b"\x13" * (packets.MAX_PACKET_BYTES + 1),
+    ],
+)
+def test_malformed(data: bytes) -> None:
+    with pytest.raises(PacketError):
+        parse(data)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Bundle(0, ()),
+        Bundle(0, (KeypointFrame(5, np.zeros((10, 2), np.int16)), KeypointFrame(5, np.zeros((10, 2), np.int16)))),
+        Bundle(0, (KeypointFrame(-1, np.zeros((10, 2), np.int16)),)),
+        Bundle(0, (KeypointFrame(1 << 32, np.zeros((10, 2), np.int16)),)),
+        PivotSlice(b"12345678", 0, 10, b""),
+        PivotSlice(b"12345678", 8, 10, b"abc"),
+        PivotSlice(b"123", 0, 10, b"abc"),
+        PivotSlice(b"12345678", 0, packets.MAX_PIVOT_BYTES + 1, b"abc"),
+        replace(epoch(), step=0.01),
+        replace(epoch(), step=16.0),
+        replace(epoch(), fps=0.0),
+        replace(epoch(), skip=4),
+        replace(epoch(), coded_size=8),
+        replace(epoch(), pivot_id=b""),
+    ],
+)
+def test_own_mistakes_raise_value_error(message: Message) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        pack(message)
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_refused_or_well_formed(data: bytes) -> None:
+    try:
+        message = parse(data)
+    except PacketError:
+        return
+    parse(pack(message))
+
+
+@given(st.sampled_from([1, 2, 3]), st.binary(max_size=300))
+def test_garbage_of_each_kind(kind: int, data: bytes) -> None:
+    try:
+        message = parse(bytes([0x10 | kind]) + data)
+    except PacketError:
+        return
+    parse(pack(message))
+
+
+def test_mutated_packets_neither_crash_nor_grow() -> None:
+    dice = random.Random(1)
+    originals = [pack(message) for message in MESSAGES]
+    tracemalloc.start()
+    for _ in range(4000):
+        data = bytearray(dice.choice(originals))
+        for _ in range(dice.randint(1, 4)):
+            at = dice.randrange(len(data))
+            what = dice.randrange(3)
+            if what == 0:
+                data[at] = dice.randrange(256)
+            elif what == 1:
+                del data[at:]
+            else:
+                data[at:at] = dice.randbytes(dice.randint(1, 8))
+            if not data:
+                break
+        with contextlib.suppress(PacketError):
+            parse(bytes(data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 << 20
