@@ -1,0 +1,122 @@
+"""Pivot encoder and repair network: warp the pivot's picture and features, then mend what warping cannot show."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facewire_export.networks.blocks import Residual, conv, identity_grid, sample, upsample
+from facewire_export.networks.motion import Motion
+from facewire_export.networks.tiers import Tier
+
+
+class PivotFeatures(NamedTuple):
+    """What is computed once for each pivot: small [B, 3, 64, 64] and features at 128, 64 and 32 pixels."""
+
+    small: Tensor
+    fine: Tensor
+    middle: Tensor
+    coarse: Tensor
+
+
+class PivotEncoder(nn.Module):
+    """Pivot [B, 3, 256, 256] -> PivotFeatures."""
+
+    def __init__(self, tier: Tier) -> None:
+        super().__init__()
+        a, b, c = tier.pivot
+        self.fine = nn.Sequential(conv(12, a), nn.ReLU(inplace=True), conv(a, a))
+        self.middle = nn.Sequential(nn.ReLU(), conv(a, b, stride=2), nn.ReLU(inplace=True), conv(b, b))
+        self.coarse = nn.Sequential(nn.ReLU(), conv(b, c, stride=2), nn.ReLU(inplace=True), conv(c, c))
+
+    def forward(self, pivot: Tensor) -> PivotFeatures:
+        """pivot [B, 3, 256, 256] in [0, 1]."""
+        small = F.avg_pool2d(pivot, 4)
+        fine = self.fine(F.pixel_unshuffle(pivot - 0.5, 2))
+        middle = self.middle(fine)
+        return PivotFeatures(small, fine, middle, self.coarse(middle))
+
+
+class Warped(NamedTuple):
+    """The pivot's picture and features as the keypoints move them."""
+
+    picture: Tensor
+    fine: Tensor
+    middle: Tensor
+    coarse: Tensor
+    occlusion: Tensor
+    hidden: Tensor
+    displacement: Tensor
+
+
+def warp(pivot: Tensor, features: PivotFeatures, motion: tuple[Tensor, Tensor, Tensor]) -> Warped:
+    """Move picture and features by the displacement [B, 2, 64, 64] at each one's own resolution."""
+    displacement, occlusion, hidden = motion
+
+    def moved(values: Tensor, move: Tensor) -> Tensor:
+        return sample(values, identity_grid(int(move.shape[2]), int(move.shape[3]), move) + move)
+
+    half = upsample(displacement)
+    return Warped(
+        moved(pivot, upsample(displacement, 4)),
+        moved(features.fine, half),
+        moved(features.middle, displacement) * occlusion.to(pivot.dtype),
+        moved(features.coarse, F.avg_pool2d(displacement, 2)) * F.avg_pool2d(occlusion, 2).to(pivot.dtype),
+        occlusion,
+        hidden,
+        half,
+    )
+
+
+class Repair(nn.Module):
+    """A U-net from 32 to 128 pixels; the last step to 256 is a pixel shuffle of colours and a blend mask."""
+
+    def __init__(self, tier: Tier) -> None:
+        super().__init__()
+        pivot_a, pivot_b, pivot_c = tier.pivot
+        a, b, c = tier.repair
+        hidden = tier.motion[0]
+        self.enter = conv(pivot_b + hidden, c, stride=2)
+        self.join = nn.Conv2d(c + pivot_c, c, 1)
+        self.deep = nn.Sequential(*[Residual(c) for _ in range(tier.repair_blocks)])
+        self.up_middle = nn.Conv2d(c, b, 1)
+        self.middle = conv(b + pivot_b + hidden, b)
+        self.middle_block = Residual(b)
+        self.up_fine = nn.Conv2d(b, a, 1)
+        self.fine = nn.Sequential(conv(a + pivot_a + 16, a), nn.ReLU(inplace=True), conv(a, a), nn.ReLU(inplace=True))
+        self.head = conv(a, 16)
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+
+    def forward(self, w: Warped) -> Tensor:
+        """Warped inputs (whole frames, or the same window cut from all of them) -> picture [B, 3, H, W], unclamped."""
+        hidden = w.hidden
+        x = self.enter(torch.cat([w.middle, hidden], 1))
+        x = self.deep(self.join(torch.cat([x, w.coarse], 1)))
+        x = upsample(self.up_middle(F.relu(x)))
+        x = self.middle_block(self.middle(torch.cat([x, w.middle, hidden], 1)))
+        x = upsample(self.up_fine(F.relu(x)))
+        occlusion = upsample(w.occlusion).to(x.dtype)
+        half = w.displacement.to(x.dtype)
+        detail = torch.cat([F.pixel_unshuffle(w.picture - 0.5, 2), occlusion, half, half.square().sum(1, True)], 1)
+        out = self.head(self.fine(torch.cat([x, w.fine, detail], 1)))
+        painted = F.pixel_shuffle(out[:, :12], 2)
+        keep = torch.sigmoid(F.pixel_shuffle(out[:, 12:], 2) + 1.0)
+        return w.picture * keep + (painted + 0.5) * (1 - keep) + painted * 0.1
+
+
+class Generator(nn.Module):
+    """Motion, warps and repair: everything that runs for each keypoint frame."""
+
+    def __init__(self, tier: Tier) -> None:
+        super().__init__()
+        self.motion = Motion(tier)
+        self.repair = Repair(tier)
+
+    def forward(self, pivot: Tensor, features: PivotFeatures, still: Tensor, driving: Tensor) -> tuple[Tensor, Warped]:
+        """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of pivot and driving frame -> (picture, what it was made from)."""
+        warped = warp(pivot, features, self.motion(features.small, still, driving))
+        return self.repair(warped), warped

@@ -1,0 +1,44 @@
+"""Interpolator: the frame in the middle of two. Estimates two flows and a blend at 64x64, adds detail by pixel shuffle."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facewire_export.networks.blocks import Residual, conv, identity_grid, sample, upsample
+from facewire_export.networks.tiers import Tier
+
+
+class Interpolator(nn.Module):
+    """(previous, next) -> middle, all [B, 3, 256, 256] in [0, 1]."""
+
+    def __init__(self, tier: Tier) -> None:
+        super().__init__()
+        c = tier.interpolator
+        self.stem = conv(96, c)
+        self.down = conv(c, 2 * c, stride=2)
+        self.deep = nn.Sequential(Residual(2 * c), Residual(2 * c))
+        self.up = nn.Conv2d(2 * c, c, 1)
+        self.block = Residual(c)
+        self.head = conv(c, 16)
+        self.detail = conv(c + 48, 48)
+        for layer in (self.head, self.detail):
+            nn.init.zeros_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, previous: Tensor, following: Tensor) -> Tensor:
+        """Middle frame, unclamped."""
+        pair = torch.cat([previous - 0.5, following - 0.5], 1)
+        x = self.stem(F.pixel_unshuffle(pair, 4))
+        x = x + upsample(self.up(self.deep(self.down(F.relu(x)))))
+        x = F.relu(self.block(x))
+        flows = self.head(x).float()
+        back, forth, blend = 0.2 * torch.tanh(flows[:, :2]), 0.2 * torch.tanh(flows[:, 2:4]), flows[:, 4:5]
+        grid = identity_grid(int(previous.shape[2]), int(previous.shape[3]), previous)
+        share = torch.sigmoid(upsample(blend, 4)).to(previous.dtype)
+        middle = sample(previous, grid + upsample(back, 4)) * share
+        middle = middle + sample(following, grid + upsample(forth, 4)) * (1 - share)
+        detail = self.detail(torch.cat([x, F.pixel_unshuffle(middle - 0.5, 4)], 1))
+        return middle + F.pixel_shuffle(detail, 4)

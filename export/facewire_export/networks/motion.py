@@ -1,0 +1,127 @@
+"""Dense motion from two sets of ten keypoints, without Jacobians.
+
+FOMM mixes K local translations and the background's identity. Ten points say more than translations: a similarity fitted to
+all of them is the head's rigid motion, and moving least squares (Schaefer et al. 2006, similarity deformation) bends it
+smoothly so that every keypoint lands where it should. Both are closed forms. The network mixes these candidates
+and adds a small residual.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facewire_export.networks.blocks import ConvNorm, exact, identity_grid, sample, upsample
+from facewire_export.networks.tiers import KEYPOINTS, MOTION_SIZE, Tier
+
+CANDIDATES = 4 + KEYPOINTS
+"""Identity, rigid, two moving-least-squares warps, one translation for each keypoint."""
+HEAT_VARIANCE = 0.01
+"""Of the Gaussians that show the network where keypoints are; FOMM's value."""
+SOFTNESS = 0.01
+"""Added to squared distances in the warps' weights: about 0.1 of half the crop, the size of a mouth corner's surroundings."""
+RESIDUAL = 0.2
+"""Largest residual displacement, in half crops."""
+
+
+def similarity_warp(weights: Tensor, pivot: Tensor, driving: Tensor, places: Tensor) -> Tensor:
+    """Where each place of the driving frame lies in the pivot, by weighted similarities.
+
+    weights [B, P, K], pivot and driving [B, K, 2], places [1, P, 2] -> [B, P, 2].
+    """
+    moments = torch.stack(
+        [
+            torch.ones_like(driving[..., 0]),
+            driving[..., 0],
+            driving[..., 1],
+            pivot[..., 0],
+            pivot[..., 1],
+            (driving * driving).sum(-1),
+            (driving * pivot).sum(-1),
+            driving[..., 0] * pivot[..., 1] - driving[..., 1] * pivot[..., 0],
+        ],
+        -1,
+    )
+    sums = weights @ moments
+    mean = sums[..., 1:] / sums[..., :1]
+    dx, dy, px, py, dd, dp, cross = mean.unbind(-1)
+    spread = dd - dx * dx - dy * dy + 1e-3
+    real = (dp - dx * px - dy * py + 1e-3) / spread
+    imaginary = (cross - dx * py + dy * px) / spread
+    x = places[..., 0] - dx
+    y = places[..., 1] - dy
+    return torch.stack([px + real * x - imaginary * y, py + imaginary * x + real * y], -1)
+
+
+@exact
+def candidate_warps(pivot: Tensor, driving: Tensor) -> Tensor:
+    """All candidate displacements (pivot place minus driving place) on the motion grid: [B, 14, 2, 64, 64]."""
+    size = MOTION_SIZE
+    grid = identity_grid(size, size, driving)
+    places = grid.flatten(2).transpose(1, 2)
+    difference = places[:, :, None] - driving[:, None]
+    distance = difference[..., 0] ** 2 + difference[..., 1] ** 2 + SOFTNESS
+    near = 1 / distance
+    rigid = similarity_warp(torch.ones_like(near), pivot, driving, places)
+    warps = [similarity_warp(w, pivot, driving, places) for w in (near, near * near)]
+    smooth = torch.stack([rigid, *warps], 1) - places[:, None]
+    smooth = smooth.transpose(2, 3).reshape(-1, 3, 2, size, size)
+    translations = (pivot - driving)[..., None, None].expand(-1, -1, -1, size, size)
+    return torch.cat([torch.zeros_like(smooth[:, :1]), smooth, translations], 1)
+
+
+@exact
+def heat_maps(points: Tensor) -> Tensor:
+    """Gaussians around keypoints [B, K, 2] on the motion grid: [B, K, 64, 64]."""
+    grid = identity_grid(MOTION_SIZE, MOTION_SIZE, points)
+    offset = grid[:, None] - points[..., None, None]
+    return torch.exp(-(offset * offset).sum(2) / (2 * HEAT_VARIANCE))
+
+
+class Motion(nn.Module):
+    """A U-net on 64x64 that mixes the candidate warps."""
+
+    def __init__(self, tier: Tier) -> None:
+        super().__init__()
+        a, b, c, d = tier.motion
+        # pivot, its rigid and its bent warp (3 x 3), both heat maps (2 x 10), two displacements (2 x 2): 33, padded to 48
+        self.stem = ConvNorm(48, a)
+        self.down1 = nn.Sequential(ConvNorm(a, b, 2), ConvNorm(b, b))
+        self.down2 = nn.Sequential(ConvNorm(b, c, 2), ConvNorm(c, c))
+        self.down3 = nn.Sequential(ConvNorm(c, d, 2), ConvNorm(d, d))
+        self.up2 = ConvNorm(d + c, c)
+        self.up1 = ConvNorm(c + b, b)
+        self.up0 = ConvNorm(b + a, a)
+        self.head = nn.Conv2d(a, 32, 3, 1, 1)
+        nn.init.zeros_(self.head.weight)
+        with torch.no_grad():
+            assert self.head.bias is not None
+            self.head.bias.zero_()
+            self.head.bias[2] = 2.0  # start from the bent warp
+
+    def forward(self, small: Tensor, pivot: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """small [B, 3, 64, 64] the pivot, keypoints [B, 10, 2] of both frames.
+
+        Returns displacement [B, 2, 64, 64], occlusion [B, 1, 64, 64] in [0, 1] and hidden features [B, C, 64, 64].
+        """
+        pivot, driving = pivot.float(), driving.float()
+        warps = candidate_warps(pivot, driving)
+        grid = identity_grid(MOTION_SIZE, MOTION_SIZE, small)
+        shown = [small, sample(small, grid + warps[:, 1]), sample(small, grid + warps[:, 2])]
+        heat, still = heat_maps(driving), heat_maps(pivot)
+        moves = [warps[:, 1], warps[:, 2]]
+        parts = [*[s - 0.5 for s in shown], heat - still, heat, *moves]
+        x = torch.cat([p.to(small.dtype) for p in parts], 1)
+        x = torch.cat([x, torch.zeros_like(x[:, : 48 - 33])], 1)
+        s0 = self.stem(x)
+        s1 = self.down1(s0)
+        s2 = self.down2(s1)
+        x = self.up2(torch.cat([upsample(self.down3(s2)), s2], 1))
+        x = self.up1(torch.cat([upsample(x), s1], 1))
+        hidden = self.up0(torch.cat([upsample(x), s0], 1))
+        out = self.head(hidden).float()
+        mix = F.softmax(out[:, :CANDIDATES], 1)
+        displacement = (mix[:, :, None] * warps).sum(1) + RESIDUAL * torch.tanh(out[:, CANDIDATES : CANDIDATES + 2])
+        occlusion = torch.sigmoid(out[:, CANDIDATES + 2 : CANDIDATES + 3] + 2.0)
+        return displacement, occlusion, hidden

@@ -1,0 +1,215 @@
+"""`facewire-export onnx`: writes trained networks as ONNX files, with the manifest that the daemons read.
+
+Weights are the EMA weights of each task's best checkpoint. Every file is run by ONNX Runtime beside torch before it is kept:
+a network whose two answers differ by more than 1e-3 is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import tomli_w
+import torch
+from torch import Tensor, nn
+
+from facewire.errors import FacewireError
+from facewire_export.cost import count
+from facewire_export.networks.background import Background
+from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures
+from facewire_export.networks.interpolator import Interpolator
+from facewire_export.networks.keypoints import KeypointDetector
+from facewire_export.networks.tiers import BACKGROUND_SIZE, CODED_SIZE, DETECTOR_SIZE, KEYPOINTS, TIERS, Tier
+from facewire_export.networks.upscaler import PATCH, Upscaler
+
+OPSET = 17
+TOLERANCE = 1e-3
+PAIRED = ("keypoints", "pivot_encoder", "generator")
+"""Networks whose files make the manifest's id: keypoints mean nothing to another generator."""
+
+
+class Clamped(nn.Module):
+    """A network whose first output is a picture, clamped to [0, 1]."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out: Tensor = self.inner(*inputs)
+        return out.clamp(0, 1)
+
+
+class FlatGenerator(nn.Module):
+    """The generator with its pivot features as separate inputs."""
+
+    def __init__(self, inner: Generator) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(
+        self, pivot: Tensor, small: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, still: Tensor, driving: Tensor
+    ) -> Tensor:
+        picture, _ = self.inner(pivot, PivotFeatures(small, fine, middle, coarse), still, driving)
+        return picture.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network ready for export: tensor names in order, example inputs."""
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    free_batch: bool = False
+
+
+def checkpoint(runs: Path, task: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """EMA weights and the record of a task; FacewireError when it was never trained."""
+    path = runs / f"{task}.best.pt"
+    if not path.is_file():
+        raise FacewireError(f"{path}: not there; train it first: facewire-export train --task {task} --out {runs}")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    record_path = runs / f"{task}.json"
+    record = json.loads(record_path.read_text()) if record_path.is_file() else {}
+    return saved["average"], {**record, "exported_step": saved["step"]}
+
+
+def graphs(tier: Tier, runs: Path | None) -> tuple[list[Graph], dict[str, Any]]:
+    """All networks of a tier with trained weights (runs=None: untrained, for tests and rehearsals) and their records."""
+    animator = nn.ModuleDict(
+        {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": Generator(tier)}
+    )
+    alone: dict[str, nn.Module] = {
+        "interpolator": Interpolator(tier),
+        "upscaler": Upscaler(tier),
+        "background": Background(),
+    }
+    records: dict[str, Any] = {}
+    if runs is not None:
+        weights, records["animator"] = checkpoint(runs, "animator")
+        animator.load_state_dict(weights)
+        for name, module in alone.items():
+            weights, records[name] = checkpoint(runs, name)
+            nn.ModuleDict({name: module}).load_state_dict(weights)
+    torch.manual_seed(0)
+    pivot = torch.rand(1, 3, CODED_SIZE, CODED_SIZE)
+    still = torch.rand(1, KEYPOINTS, 2) - 0.5
+    driving = still + 0.05 * torch.randn(1, KEYPOINTS, 2)
+    animator.eval()
+    with torch.no_grad():
+        features = animator["pivot_encoder"](pivot)._asdict()
+    points = {"pivot_keypoints": still, "keypoints": driving}
+    found = [
+        Graph(
+            "keypoints", animator["keypoints"], {"picture": torch.rand(1, 3, DETECTOR_SIZE, DETECTOR_SIZE)},
+            ("keypoints",),
+        ),
+        Graph("pivot_encoder", animator["pivot_encoder"], {"pivot": pivot}, tuple(features)),
+        Graph(
+            "generator", FlatGenerator(animator["generator"]),  # type: ignore[arg-type]
+            {"pivot": pivot, **features, **points}, ("picture",),
+        ),
+        Graph("interpolator", Clamped(alone["interpolator"]), {"previous": pivot, "next": pivot.flip(3)}, ("middle",)),
+        Graph("upscaler", Clamped(alone["upscaler"]), {"patch": torch.rand(2, 3, PATCH, PATCH)}, ("sharp",), True),
+        Graph(
+            "background", alone["background"], {"picture": torch.rand(1, 3, BACKGROUND_SIZE, BACKGROUND_SIZE)},
+            ("embedding",),
+        ),
+    ]  # fmt: skip
+    for graph in found:
+        graph.module.eval().requires_grad_(False)
+    return found, records
+
+
+def write(graph: Graph, path: Path) -> float:
+    """Export one graph; returns the largest difference between torch and ONNX Runtime. FacewireError beyond TOLERANCE."""
+    axes = {name: {0: "N"} for name in (*graph.inputs, *graph.outputs)} if graph.free_batch else None
+    partial = path.with_suffix(".partial")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph.module, tuple(graph.inputs.values()), str(partial), dynamo=False, opset_version=OPSET,
+            input_names=list(graph.inputs), output_names=list(graph.outputs), dynamic_axes=axes,
+        )  # fmt: skip
+    session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
+    answers = session.run(list(graph.outputs), {name: value.numpy() for name, value in graph.inputs.items()})
+    wanted = graph.module(*graph.inputs.values())
+    wanted = [wanted] if isinstance(wanted, Tensor) else list(wanted)
+    difference = max(float(np.abs(a - w.numpy()).max()) for a, w in zip(answers, wanted, strict=True))
+    if not difference <= TOLERANCE:
+        partial.unlink()
+        raise FacewireError(f"{graph.name}: ONNX Runtime and torch differ by {difference:.2g}; not exported")
+    os.replace(partial, path)
+    return difference
+
+
+def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
+    """Write all networks of a tier below `models`, its record and the manifest."""
+    found, records = graphs(tier, runs)
+    folder = models / tier.name
+    folder.mkdir(parents=True, exist_ok=True)
+    networks: dict[str, Any] = {}
+    identity = hashlib.sha256()
+    for graph in found:
+        path = folder / f"{graph.name}.onnx"
+        difference = write(graph, path)
+        data = path.read_bytes()
+        if graph.name in PAIRED:
+            identity.update(data)
+        cost = count(path)
+
+        def shapes(names: Any, tensors: Any, free: bool = graph.free_batch) -> dict[str, list[Any]]:
+            return {n: ["N" if free else t.shape[0], *t.shape[1:]] for n, t in zip(names, tensors, strict=True)}
+
+        answers = graph.module(*graph.inputs.values())
+        networks[graph.name] = {
+            "file": f"{tier.name}/{path.name}",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "license": licence,
+            "parameters": cost.parameters,
+            "gmac": round(cost.gmac, 4),
+            "precision": "fp32",
+            "inputs": shapes(graph.inputs, graph.inputs.values()),
+            "outputs": shapes(graph.outputs, [answers] if isinstance(answers, Tensor) else list(answers)),
+        }
+        print(f"{graph.name}: {len(data)} bytes, {cost.gmac:.3f} GMAC, differs from torch by {difference:.1e}")
+    (folder / "record.json").write_text(json.dumps(records, indent=1) + "\n")
+    manifest = {
+        "version": 1,
+        "tier": tier.name,
+        "id": identity.hexdigest()[:8],
+        "record": f"{tier.name}/record.json",
+        "networks": networks,
+    }
+    partial = models / "manifest.partial"
+    partial.write_text(tomli_w.dumps(manifest))
+    os.replace(partial, models / "manifest.toml")
+
+
+def add_onnx_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `facewire-export onnx`."""
+    parser.add_argument("--runs", type=Path, default=Path("runs/compact"), help="folder that `train --out` wrote")
+    parser.add_argument("--models", type=Path, default=Path("models_onnx"), help="where the manifest and files go")
+    parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
+    parser.add_argument("--untrained", action="store_true", help="random weights, to rehearse")
+    parser.add_argument(
+        "--licence",
+        default="CC-BY-NC-4.0 (some training clips are for non-commercial research only)",
+        help="stands in the manifest; follows from the training clips",
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Export; returns the exit code."""
+    export(TIERS[options.tier], None if options.untrained else options.runs, options.models, options.licence)
+    return 0

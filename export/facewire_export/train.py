@@ -1,0 +1,116 @@
+"""`facewire-export train`: trains the networks of one tier on a folder of clips."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from facewire_export.lpips import load_lpips
+from facewire_export.networks.tiers import CODED_SIZE, TIERS
+from facewire_export.perceptual import PyramidLoss
+from facewire_export.training.loop import Schedule, Task, train
+from facewire_export.training.pool import Pool, open_pool
+
+TASKS = ("animator", "interpolator", "upscaler", "background")
+SHARES = {"animator": 0.7, "interpolator": 0.12, "upscaler": 0.12, "background": 0.06}
+"""How `--minutes` is divided when all tasks are trained in one go."""
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `facewire-export train`."""
+    parser.add_argument("clips", type=Path, help="folder of square clips (its table is the .csv of the same name, if any)")
+    parser.add_argument("--val", type=Path, help="folder of held-out clips; default: `val` beside the folder")
+    parser.add_argument("--out", type=Path, default=Path("runs/compact"), help="checkpoints, curves, sheets, records")
+    parser.add_argument("--task", choices=TASKS, action="append", help="train only these (default: all, in this order)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop after so much time, over all tasks")
+    parser.add_argument("--steps", type=int, help="stop after so many steps of each task; the learning rate ends there")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--batch", type=int, help="pictures a step; default 8 on a CPU, 48 on a GPU")
+    parser.add_argument("--rate", type=float, default=4e-4, help="learning rate at the start")
+    parser.add_argument("--weights", type=Path, default=Path("../shared/weights"), help="networks for perceptual losses")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where decoded clips are kept")
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` takes a GPU when there is one; under torchrun, this process's own."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], device: torch.device) -> Task:
+    """Build one task with its losses on the device."""
+    lpips = load_lpips(options.weights).to(device)
+    pyramid = PyramidLoss(options.weights).to(device)
+    tier, gpu = TIERS[options.tier], device.type == "cuda"
+    batch = options.batch or (48 if gpu else 8)
+    if name == "animator":
+        from facewire_export.training.animator import AnimatorSettings, AnimatorTask
+
+        settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
+        return AnimatorTask(tier, pools["train"], pools["val"], lpips, pyramid, settings)
+    if name == "interpolator":
+        from facewire_export.training.interpolator import InterpolatorTask
+
+        return InterpolatorTask(tier, pools["train"], pools["val"], lpips, pyramid, batch)
+    if name == "upscaler":
+        from facewire_export.training.upscaler import UpscalerTask
+
+        return UpscalerTask(tier, pools["train"], pools["val"], lpips, pyramid, 2 * batch)
+    from facewire_export.training.background import BackgroundTask
+
+    return BackgroundTask(pools["train"], pools["val"], options.weights, device, 4 * batch)
+
+
+def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> dict[str, Pool]:
+    """Training and held-out clips as the task needs them."""
+    val = options.val or options.clips.parent / "val"
+    size = 512 if name == "upscaler" else CODED_SIZE
+    kind: dict[str, Any] = {"landmarks": name in ("animator", "background"), "native_only": name == "interpolator"}
+    return {
+        key: open_pool(folder, options.cache, size, device, **kind)
+        for key, folder in (("train", options.clips), ("val", val))
+    }
+
+
+def main(options: argparse.Namespace) -> int:
+    """Train each task in turn; returns the exit code."""
+    if "RANK" in os.environ:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    device = pick_device(options.device)
+    names = options.task or list(TASKS)
+    whole = sum(SHARES[n] for n in names)
+    for name in names:
+        pools = open_pools(name, options, device)
+        task = make_task(name, options, pools, device)
+        schedule = Schedule(
+            out=options.out,
+            minutes=options.minutes * SHARES[name] / whole,
+            steps=options.steps or 200_000,
+            seed=options.seed,
+            resume=options.resume,
+            learning_rate=options.rate,
+            final_rate=options.rate / 20,
+        )
+        about = {
+            "tier": options.tier,
+            "clips": len(pools["train"].clips),
+            "frames": sum(len(c.frames) for c in pools["train"].clips),
+            "people": len({c.entry.person for c in pools["train"].clips}),
+        }
+        train(task, schedule, device, about)
+    return 0
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    add_train_arguments(arguments)
+    raise SystemExit(main(arguments.parse_args()))

@@ -1,0 +1,222 @@
+"""Trains keypoint detector, pivot encoder, motion and repair together.
+
+Two phases, one task. Motion first, on small pictures, with keypoints pulled to ten landmarks: cheap, and it settles what
+moves. Then everything at full size, the repair network on windows cut around the face, the landmarks' pull released.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from facewire_export.lpips import Lpips
+from facewire_export.networks.blocks import exact, identity_grid, sample, upsample
+from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures, Warped, warp
+from facewire_export.networks.keypoints import KeypointDetector
+from facewire_export.networks.tiers import CODED_SIZE, Tier
+from facewire_export.perceptual import PyramidLoss
+from facewire_export.training import augment
+from facewire_export.training.pool import Pool
+
+
+@dataclass(frozen=True)
+class AnimatorSettings:
+    """What can be tuned; the values are those of the last recorded run."""
+
+    batch: int = 8
+    motion_batch: int = 16
+    motion_steps: int = 900
+    release_steps: int = 3000
+    """Over which the landmarks' pull falls to `pull_end` once the motion phase is over."""
+    pull_start: float = 5.0
+    pull_end: float = 0.2
+    window: int = 128
+    """Side of the window that the repair network is trained on; 256 is the whole picture."""
+    equivariance: float = 2.0
+    feature_weight: float = 5.0
+    """Extra weight of mouth and eyes in the colour loss."""
+
+
+def region_weight(points: Tensor, places: Tensor, extra: float) -> Tensor:
+    """1 + extra around mouth and eyes: points [B, 10, 2] (landmarks), places [B, 2, h, w] -> [B, 1, h, w]."""
+    mouth = points[:, 3:7].mean(1, keepdim=True)
+    centres = torch.nan_to_num(torch.cat([mouth, points[:, :2]], 1), nan=9.0)
+    radius = centres.new_tensor([0.20, 0.14, 0.14]).view(1, 3, 1, 1)
+    distance = (places[:, None] - centres[..., None, None]).square().sum(2)
+    return 1 + extra * torch.exp(-distance / (2 * radius**2)).amax(1, keepdim=True)
+
+
+def cut(values: Tensor, corners: NDArray[np.int64], size: int) -> Tensor:
+    """The window of `size` coded pixels at corners [B, 2] (y, x in units of 8 coded pixels), at the values' own resolution."""
+    unit = values.shape[-1] * 8 // CODED_SIZE
+    side = size * values.shape[-1] // CODED_SIZE
+    return torch.stack(
+        [v[:, y * unit : y * unit + side, x * unit : x * unit + side] for v, (y, x) in zip(values, corners, strict=True)]
+    )
+
+
+class AnimatorTask:
+    """See the module's text; implements `loop.Task`."""
+
+    name = "animator"
+
+    def __init__(
+        self, tier: Tier, pool: Pool, held_out: Pool, lpips: Lpips, pyramid: PyramidLoss, settings: AnimatorSettings
+    ) -> None:
+        self.networks = nn.ModuleDict(
+            {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": Generator(tier)}
+        )
+        self.pool, self.held_out, self.settings = pool, held_out, settings
+        self.lpips, self.pyramid = lpips, pyramid
+
+    @exact
+    def _draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pivot and driving pictures [B, 3, size, size] of the same clip and their landmarks, augmented alike."""
+        pivots, drivings = [], []
+        for _ in range(count):
+            clip = int(rng.integers(len(self.pool.clips)))
+            length = len(self.pool.clips[clip].frames)
+            first = int(rng.integers(length))
+            near = rng.random() < 0.25
+            low, high = (max(0, first - 12), min(length, first + 13)) if near else (0, length)
+            pivots.append((clip, first))
+            drivings.append((clip, int(rng.integers(low, high))))
+        device = self.pool.device
+        both = self.pool.frames(pivots + drivings)
+        points = self.pool.keypoints(pivots + drivings)
+        if size != both.shape[-1]:
+            both = F.avg_pool2d(both, both.shape[-1] // size)
+        mirrored = torch.from_numpy(rng.random(count) < 0.5).to(device).repeat(2)
+        both, points = augment.flip(both, points, mirrored)
+        maps = augment.affine(rng, count, device).repeat(2, 1, 1)
+        both, points = augment.move_pictures(both, maps), augment.move_points(points, maps)
+        matrix, offset = augment.colour_maps(rng, count, device)
+        both = augment.recolour(both, (matrix.repeat(2, 1, 1), offset.repeat(2, 1)))
+        pivot, driving = both[:count], both[count:]
+        step = torch.from_numpy(np.exp(rng.uniform(np.log(0.004), np.log(0.12), count)).astype(np.float32)).to(device)
+        return augment.coding_artefacts(pivot, step), driving, points[:count], points[count:]
+
+    def _pull(self, step: int) -> float:
+        s = self.settings
+        share = min(1.0, max(0.0, (step - s.motion_steps) / s.release_steps))
+        return s.pull_start * (1 - share) + s.pull_end * share
+
+    def _keypoint_loss(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        found = torch.cat([f for f, _ in pairs])
+        wanted = torch.cat([w for _, w in pairs])
+        valid = torch.isfinite(wanted)
+        return F.l1_loss(found[valid], wanted[valid]) if valid.any() else found.sum() * 0
+
+    def loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """One batch; which phase depends on the step."""
+        if step < self.settings.motion_steps:
+            return self._motion_loss(step, rng)
+        return self._full_loss(step, rng)
+
+    def _warp_loss(self, pivot: Tensor, driving: Tensor, displacement: Tensor) -> Tensor:
+        size = pivot.shape[-1]
+        move = upsample(displacement, size // displacement.shape[-1])
+        warped = sample(pivot, identity_grid(size, size, pivot) + move)
+        perceptual: Tensor = self.pyramid(warped, driving)
+        return perceptual + 2 * F.l1_loss(warped, driving)
+
+    def _motion_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        detector, generator = self.networks["keypoints"], self.networks["generator"]
+        pivot, driving, still, moved = self._draw(rng, self.settings.motion_batch, 128)
+        k_pivot, k_driving = detector(torch.cat([pivot, driving])).chunk(2)
+        displacement, _, _ = generator.motion(F.avg_pool2d(pivot, 2), k_pivot, k_driving)
+        warp = self._warp_loss(pivot, driving, displacement)
+        points = self._keypoint_loss([(k_pivot, still), (k_driving, moved)])
+        total = warp + self._pull(step) * points
+        return total, {"warp": warp.item(), "points": points.item()}
+
+    def _corners(self, rng: np.random.Generator, points: Tensor) -> NDArray[np.int64]:
+        """Windows mostly around the face, some anywhere."""
+        places = (CODED_SIZE - self.settings.window) // 8
+        count = len(points)
+        centre = np.nan_to_num(points[:, [2, 5]].mean(1).cpu().numpy()) * (CODED_SIZE / 2) + CODED_SIZE / 2
+        around = (centre[:, ::-1] - self.settings.window / 2 + rng.normal(0, 24, (count, 2))) / 8
+        anywhere = rng.uniform(0, places + 1, (count, 2))
+        chosen = np.where(rng.random((count, 1)) < 0.65, around, anywhere)
+        return np.clip(chosen, 0, places).astype(np.int64)
+
+    def _full_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        s = self.settings
+        detector, generator = self.networks["keypoints"], self.networks["generator"]
+        pivot, driving, still, moved = self._draw(rng, s.batch, CODED_SIZE)
+        small_pivot, small_driving = F.avg_pool2d(pivot, 2), F.avg_pool2d(driving, 2)
+        maps = augment.affine(rng, s.batch, pivot.device)
+        turned = augment.move_pictures(small_driving, maps)
+        k_pivot, k_driving, k_turned = detector(torch.cat([small_pivot, small_driving, turned])).chunk(3)
+        equivariance = F.l1_loss(k_turned, augment.move_points(k_driving, maps))
+        points = self._keypoint_loss([(k_pivot, still), (k_driving, moved)])
+        features = self.networks["pivot_encoder"](pivot)
+        motion = generator.motion(features.small, k_pivot, k_driving)
+        warp_loss = self._warp_loss(small_pivot, small_driving, motion[0])
+        corners = self._corners(rng, moved)
+        fake, real = self._window(pivot, features, motion, driving, corners)
+        fake = fake.float()
+        grid = identity_grid(CODED_SIZE, CODED_SIZE, pivot).expand(s.batch, -1, -1, -1)
+        weight = region_weight(moved, cut(grid, corners, s.window), s.feature_weight)
+        colour = ((fake - real).abs() * weight).mean() / weight.mean()
+        perceptual = self.pyramid(fake, real)
+        distance = self.lpips(fake * 2 - 1, real * 2 - 1).mean()
+        total = 4 * colour + perceptual + 2 * distance + 0.5 * warp_loss
+        total = total + self._pull(step) * points + s.equivariance * equivariance
+        return total, {
+            "colour": colour.item(),
+            "perceptual": perceptual.item(),
+            "lpips": distance.item(),
+            "warp": warp_loss.item(),
+            "points": points.item(),
+            "equivariance": equivariance.item(),
+        }
+
+    def _window(
+        self, pivot: Tensor, features: PivotFeatures, motion: tuple[Tensor, Tensor, Tensor], driving: Tensor,
+        corners: NDArray[np.int64],
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Repair only a window of each frame: motion sees the whole picture, the costly part a quarter of it."""
+        whole = warp(pivot, features, motion)
+        size = self.settings.window
+        parts = Warped(*[cut(v, corners, size) for v in whole])
+        return self.networks["generator"].repair(parts), cut(driving, corners, size)
+
+    @torch.no_grad()
+    def _pairs(self, networks: nn.ModuleDict, places: list[float]) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """(pivot, real, warped, shown) of held-out clips; the first frame is the pivot, real ones at shares of the clip."""
+        found = []
+        for clip, entry in enumerate(self.held_out.clips):
+            length = len(entry.frames)
+            pivot = self.held_out.frames([(clip, 0)])
+            features = networks["pivot_encoder"](pivot)
+            still = networks["keypoints"](F.avg_pool2d(pivot, 2))
+            for place in places:
+                real = self.held_out.frames([(clip, int(place * (length - 1)))])
+                driving = networks["keypoints"](F.avg_pool2d(real, 2))
+                shown, warped = networks["generator"](pivot, features, still, driving)
+                found.append((pivot, real, warped.picture.clamp(0, 1), shown.float().clamp(0, 1)))
+        return found
+
+    def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
+        """Rows of pivot | real | warped | shown, held-out people, at the middle of each clip."""
+        rows = [torch.cat([p[0] for p in pair], 2) for pair in self._pairs(networks, [0.6])[:10]]
+        halves = [torch.cat(rows[:5], 1), torch.cat(rows[5:10], 1)] if len(rows) == 10 else [torch.cat(rows, 1)]
+        sheet = torch.cat(halves, 2).permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
+        return np.asarray(sheet)
+
+    @torch.no_grad()
+    def score(self, networks: nn.ModuleDict) -> dict[str, float]:
+        """LPIPS and PSNR at 256 against the real frame, beside the pivot held still and the bare warp."""
+        sums: dict[str, list[float]] = {}
+        for pivot, real, warped, shown in self._pairs(networks, [0.3, 0.6, 0.95]):
+            for name, picture in (("shown", shown), ("warped", warped), ("held", pivot)):
+                sums.setdefault(f"lpips_{name}", []).append(self.lpips(picture * 2 - 1, real * 2 - 1).mean().item())
+                error = F.mse_loss(picture, real).item()
+                sums.setdefault(f"psnr_{name}", []).append(-10 * float(np.log10(error + 1e-10)))
+        return {name: round(float(np.mean(values)), 4) for name, values in sums.items()}

@@ -1,0 +1,75 @@
+"""Frames of a data set as one indexable pool, on the CPU (memory-mapped) or decoded once into device memory."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facewire_export.dataset import Clip, ClipEntry, load, prepare, read_table
+
+LANDMARK_GROUPS = ((33, 133), (362, 263), (1,), (61,), (291,), (13,), (14,), (152,), (234,), (454,))
+"""MediaPipe mesh points whose means start the ten keypoints: eyes, nose, mouth corners, inner lips, chin, cheeks."""
+MIRRORED = (1, 0, 2, 4, 3, 5, 6, 7, 9, 8)
+"""Which of the ten each becomes when the picture is flipped left to right."""
+
+
+def ten_points(landmarks: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Mesh landmarks [n, 478, 2] -> the ten starting keypoints [n, 10, 2]."""
+    mesh = landmarks.astype(np.float32)
+    return np.stack([mesh[:, list(group)].mean(1) for group in LANDMARK_GROUPS], 1)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Clips of one size, and where their frames are."""
+
+    clips: list[Clip]
+    points: list[NDArray[np.float32]]
+    """For each clip the ten starting keypoints of each frame [n, 10, 2]; NaN without a face."""
+    device: torch.device
+    resident: list[Tensor] | None
+    """On a GPU: each clip's frames as uint8 [n, size, size, 3] in its memory."""
+
+    def frames(self, chosen: list[tuple[int, int]]) -> Tensor:
+        """Pictures for (clip, frame) pairs: float32 [B, 3, size, size] in [0, 1] on the pool's device."""
+        if self.resident is not None:
+            stack = torch.stack([self.resident[c][f] for c, f in chosen])
+        else:
+            stack = torch.from_numpy(np.stack([self.clips[c].frames[f] for c, f in chosen])).to(self.device)
+        return stack.permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+    def keypoints(self, chosen: list[tuple[int, int]]) -> Tensor:
+        """Starting keypoints for (clip, frame) pairs: float32 [B, 10, 2]."""
+        return torch.from_numpy(np.stack([self.points[c][f] for c, f in chosen])).to(self.device)
+
+
+def _prepare(job: tuple[ClipEntry, Path, int, bool]) -> None:
+    prepare(*job)
+
+
+def open_pool(
+    folder: Path,
+    cache: Path,
+    size: int,
+    device: torch.device,
+    *,
+    landmarks: bool = True,
+    native_only: bool = False,
+    workers: int = 2,
+) -> Pool:
+    """Decode what the cache lacks, then open every clip of at least two frames; DatasetError when the folder is unusable."""
+    entries = [e for e in read_table(folder) if e.size >= size and (e.native_25fps or not native_only)]
+    place = cache / f"{folder.name}-{size}"
+    with ProcessPoolExecutor(workers) as processes:
+        list(processes.map(_prepare, [(e, place, size, landmarks) for e in entries]))
+    clips = [clip for clip in (load(e, place) for e in entries) if len(clip.frames) >= 2]
+    resident = None
+    if device.type == "cuda":
+        resident = [torch.from_numpy(np.ascontiguousarray(c.frames)).to(device) for c in clips]
+    return Pool(clips, [ten_points(c.landmarks) for c in clips], device, resident)
