@@ -1,0 +1,189 @@
+"""Playout: frames come in bursts and go out at a steady rate. Pure: the caller brings the time, nothing here reads it.
+
+Call `due(now)` once per output tick. A frame is shown at `anchor + frame.time`; the anchor is set when a stream
+starts, so that its first frame is shown `delay` seconds after it came. From then on:
+
+    late a little       the anchor moves by as much: one short stop now, none of that size again
+    late a lot          frames are dropped until they are on time again (an outage must not become latency)
+    late for long       the anchor starts anew: the way from the sender has become longer
+    early all the time  one frame a second is left out until the spare delay is gone; also what evens out two clocks
+    number runs back    another stream: what waits is dropped, the anchor starts anew
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from facewire.types import ShownFrame
+
+AUTO_DELAY = 0.12
+"""Seconds between arrival and display at the start. A bundle's frames come together, so this only covers jitter."""
+STRETCH = 1.0
+"""Lateness in seconds up to which the delay grows."""
+MAX_DELAY = 4.0
+"""The delay does not grow beyond this."""
+PATIENCE = 1.5
+"""Seconds of frames that all come too late before the anchor starts anew."""
+MAX_AHEAD = 15.0
+"""A frame due later than this is of another time line."""
+WINDOW = 10.0
+"""Seconds over which the smallest headroom must be too large before the delay shrinks."""
+RESERVE = 0.1
+"""Headroom in seconds that is kept when the delay shrinks."""
+SHED_EVERY = 1.0
+"""Seconds between two frames that are left out to shrink the delay."""
+
+
+@dataclass
+class PlayoutCounters:
+    """Frames, except where noted."""
+
+    shown: int = 0
+    late: int = 0
+    """Dropped because they came after their time."""
+    dropped: int = 0
+    """Dropped, oldest first, because the buffer was full."""
+    skipped: int = 0
+    """Left out to shrink the delay or because the caller ticked too slowly."""
+    repeated: int = 0
+    """Ticks at which the last picture stayed although the stream was running."""
+    stalls: int = 0
+    """Stretches of repeated ticks."""
+    restarts: int = 0
+    """Streams after the first."""
+
+
+class Playout:
+    """A jitter buffer of at most `capacity` frames.
+
+    fps: ticks a second at which `due` is called. delay: seconds, fixed; 0 adapts it to the link. Drops oldest frames.
+    """
+
+    def __init__(self, fps: float = 25.0, delay: float = 0.0, capacity: int = 64) -> None:
+        self.period = 1.0 / fps
+        self.counters = PlayoutCounters()
+        self._adapts = delay <= 0
+        self._delay = delay if delay > 0 else AUTO_DELAY
+        self._capacity = max(1, capacity)
+        self._queue: deque[ShownFrame] = deque()
+        self._anchor: float | None = None
+        self._now = float("-inf")
+        self._newest: int | None = None
+        self._running = False
+        self._stalled = False
+        self._late_since: float | None = None
+        self._least_headroom = float("inf")
+        self._window_end = float("inf")
+        self._spare = 0
+        self._shed_at = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def delay(self) -> float:
+        """Seconds between arrival and display that are aimed at now."""
+        return self._delay
+
+    def push(self, frame: ShownFrame) -> None:
+        """A finished frame. Numbers rise within a stream; one that does not begins another stream."""
+        if self._newest is not None and frame.number <= self._newest:
+            self.counters.restarts += 1
+            self._restart()
+        self._newest = frame.number
+        if self._anchor is not None:
+            # Counted from the next tick, the first at which this frame can be shown.
+            headroom = self._anchor + frame.time - (self._now + self.period)
+            if headroom > MAX_AHEAD:
+                self._restart()
+                self._newest = frame.number
+            elif not self._in_time(frame, headroom):
+                return
+        self._queue.append(frame)
+        while len(self._queue) > self._capacity:
+            self._queue.popleft()
+            self.counters.dropped += 1
+
+    def due(self, now: float) -> ShownFrame | None:
+        """The frame to show at this tick; None: show the last one again. `now` in seconds, never running back."""
+        self._now = max(now, self._now)
+        if self._queue and self._anchor is None:
+            self._anchor = now + self._delay - self._queue[0].time
+            self._window_end = now + WINDOW
+        self._shrink()
+        frame = None
+        # Half a tick of tolerance: a frame meant for this tick must not wait for the next because of rounding.
+        while self._queue and self._anchor is not None:
+            if self._anchor + self._queue[0].time > self._now + self.period / 2:
+                break
+            if frame is not None:
+                self.counters.skipped += 1
+            frame = self._queue.popleft()
+        if frame is not None:
+            self.counters.shown += 1
+            self._running, self._stalled = True, False
+        elif self._running:
+            self.counters.repeated += 1
+            if not self._stalled:
+                self.counters.stalls += 1
+            self._stalled = True
+        return frame
+
+    def _in_time(self, frame: ShownFrame, headroom: float) -> bool:
+        """Whether the frame can still be shown; moves the anchor where that helps."""
+        self._least_headroom = min(self._least_headroom, headroom)
+        lateness = -headroom
+        if lateness <= self.period / 2:
+            self._late_since = None
+            return True
+        if self._queue:
+            # Something newer than the last shown picture waits already, so this one is only just behind it.
+            return True
+        if self._adapts and lateness <= STRETCH and self._delay + lateness <= MAX_DELAY:
+            self._move(lateness)
+            self._delay += lateness
+            return True
+        if self._late_since is None:
+            self._late_since = self._now
+        if self._now - self._late_since < PATIENCE:
+            self.counters.late += 1
+            return False
+        self._restart()
+        self._newest = frame.number
+        return True
+
+    def _move(self, seconds: float) -> None:
+        assert self._anchor is not None
+        self._anchor += seconds
+        self._least_headroom = float("inf")
+        self._window_end = self._now + WINDOW
+        self._spare = 0
+        self._late_since = None
+
+    def _shrink(self) -> None:
+        if not self._adapts or self._anchor is None:
+            return
+        if self._now >= self._window_end:
+            # No frame came in this window: nothing is known about the link, so nothing changes.
+            known = self._least_headroom != float("inf")
+            self._spare = max(0, int((self._least_headroom - RESERVE) / self.period)) if known else 0
+            self._least_headroom = float("inf")
+            self._window_end = self._now + WINDOW
+        if self._spare and self._queue and self._now - self._shed_at >= SHED_EVERY:
+            self._anchor -= self.period
+            self._delay = max(self._delay - self.period, self.period)
+            self._least_headroom -= self.period
+            self._spare -= 1
+            self._shed_at = self._now
+
+    def _restart(self) -> None:
+        self._queue.clear()
+        self._anchor = None
+        self._newest = None
+        self._late_since = None
+        self._least_headroom = float("inf")
+        self._window_end = float("inf")
+        self._spare = 0
+        if self._adapts:
+            self._delay = AUTO_DELAY

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from facewire import playout
+from facewire.playout import AUTO_DELAY, Playout
+from facewire.types import ShownFrame
+
+PICTURE = np.zeros((1, 1, 3), np.uint8)
+TICK = 0.04
+
+
+def frame(number: int) -> ShownFrame:
+    return ShownFrame(number, number * TICK, PICTURE, False)
+
+
+@dataclass
+class Player:
+    """Ticks 25 times a second of made-up time; frames arrive when `arrivals` says so."""
+
+    playout: Playout
+    now: float = 100.0
+    shown: list[int | None] = field(default_factory=list)
+
+    def play(self, seconds: float, arrivals: Callable[[float], Iterable[int]] = lambda now: ()) -> list[int | None]:
+        start = len(self.shown)
+        for _ in range(round(seconds / TICK)):
+            for number in arrivals(self.now):
+                self.playout.push(frame(number))
+            due = self.playout.due(self.now)
+            self.shown.append(None if due is None else due.number)
+            self.now += TICK
+        return self.shown[start:]
+
+
+def stream(
+    bundle: int, start: float = 100.0, first: int = 0, late: Callable[[int], float] = lambda index: 0.0
+) -> Callable[[float], list[int]]:
+    """Arrivals of bundles of `bundle` frames, each complete when its last frame was taken, plus `late` seconds."""
+    index = 0
+
+    def arrivals(now: float) -> list[int]:
+        nonlocal index
+        out: list[int] = []
+        while start + ((index + 1) * bundle - 1) * TICK + late(index) <= now + 1e-9:
+            out += range(first + index * bundle, first + (index + 1) * bundle)
+            index += 1
+        return out
+
+    return arrivals
+
+
+def without_holes(shown: list[int | None]) -> list[int]:
+    """What was shown from the first frame on; fails if a tick repeated a picture."""
+    first = next(index for index, number in enumerate(shown) if number is not None)
+    assert None not in shown[first:]
+    return [number for number in shown if number is not None]
+
+
+@pytest.mark.parametrize("bundle", [1, 2, 4, 12, 32])
+def test_bursts_become_a_steady_rate(bundle: int) -> None:
+    player = Player(Playout())
+    numbers = without_holes(player.play(12, stream(bundle)))
+    assert numbers == list(range(len(numbers)))
+    assert player.playout.counters.stalls == 0
+
+
+def test_first_frame_waits_for_the_delay() -> None:
+    player = Player(Playout(delay=0.4))
+    player.playout.push(frame(7))
+    shown = player.play(1)
+    assert shown.index(7) == 10
+
+
+def test_jitter_stops_once_and_then_runs() -> None:
+    player = Player(Playout())
+    # Every fifth bundle is 0.3 s late.
+    player.play(40, stream(4, late=lambda index: 0.3 if index % 5 == 4 else 0.0))
+    counters = player.playout.counters
+    assert counters.stalls <= 2
+    assert counters.late == 0
+    assert player.playout.delay > 0.3
+
+
+def test_fixed_delay_does_not_grow_but_drops() -> None:
+    player = Player(Playout(delay=0.1))
+    shown = player.play(20, stream(4, late=lambda index: 0.3 if index % 5 == 4 else 0.0))
+    assert player.playout.delay == 0.1
+    assert player.playout.counters.late > 0
+    numbers = [number for number in shown if number is not None]
+    assert numbers == sorted(numbers)
+
+
+def test_an_outage_holds_and_does_not_become_latency() -> None:
+    player = Player(Playout())
+    player.play(4, stream(2))
+    assert player.play(30) == [None] * 750 or player.shown[-1] is None
+    held = player.playout.counters.stalls
+    assert held == 1
+    # The sender went on meanwhile: its numbers have moved on with the clock.
+    elapsed = round((player.now - 100.0) / TICK)
+    shown = player.play(4, stream(2, start=player.now, first=elapsed))
+    assert without_holes(shown)[0] == elapsed
+    assert player.playout.delay < AUTO_DELAY + 0.2
+
+
+def test_a_burst_of_old_frames_after_an_outage_is_dropped_for_the_newest() -> None:
+    player = Player(Playout())
+    player.play(4, stream(2))
+    next_number = max(number for number in player.shown if number is not None) + 1
+    player.play(3)
+    live = round((player.now - 100.0) / TICK)
+    waiting = list(range(next_number + 10, live))
+    shown = player.play(0.04, lambda now: waiting)
+    shown += player.play(4, stream(2, start=player.now, first=live))
+    numbers = [number for number in shown if number is not None]
+    assert player.playout.counters.late > 20
+    assert numbers == sorted(numbers)
+    assert player.playout.delay <= AUTO_DELAY + playout.STRETCH
+    assert None not in shown[-50:]
+
+
+def test_a_way_that_became_much_longer_is_accepted() -> None:
+    player = Player(Playout())
+    player.play(4, stream(2))
+    shown = player.play(10, stream(2, start=player.now + 3.0, first=100))
+    assert None not in shown[-75:]
+    assert player.playout.counters.late > 0
+
+
+def test_spare_delay_shrinks_slowly() -> None:
+    player = Player(Playout())
+    player.play(6, stream(2, late=lambda index: 0.8 if index == 20 else 0.0))
+    grown = player.playout.delay
+    assert grown > 0.5
+    live = round((player.now - 100.0) / TICK)
+    shown = player.play(60, stream(2, start=player.now, first=live))
+    assert player.playout.delay < grown - 0.3
+    numbers = [number for number in shown if number is not None]
+    steps = np.diff(numbers)
+    assert set(steps.tolist()) <= {1, 2}
+
+
+@pytest.mark.parametrize("rate", [0.998, 1.002])
+def test_clocks_that_differ(rate: float) -> None:
+    player = Player(Playout())
+    sent = 0
+
+    def arrivals(now: float) -> list[int]:
+        nonlocal sent
+        until = int((now - 100.0) * 25 * rate)
+        out = list(range(sent, until))
+        sent = max(sent, until)
+        return out
+
+    shown = player.play(240, arrivals)
+    counters = player.playout.counters
+    assert sum(number is not None for number in shown) > 0.97 * len(shown)
+    assert counters.late == counters.dropped == 0
+    assert len(player.playout) < 15
+
+
+def test_numbers_that_run_back_are_another_stream() -> None:
+    player = Player(Playout())
+    player.play(4, stream(2, first=5000))
+    shown = player.play(4, stream(2, start=player.now, first=0))
+    assert 0 in shown
+    after = shown[shown.index(0) :]
+    assert without_holes(after) == list(range(len(after)))
+    assert player.playout.counters.restarts == 1
+
+
+def test_a_jump_far_ahead_starts_anew() -> None:
+    player = Player(Playout())
+    player.play(4, stream(2))
+    shown = player.play(4, stream(2, start=player.now, first=100_000))
+    assert 100_000 in shown
+    assert len(player.playout) < 20
+
+
+def test_bounded_and_drops_the_oldest() -> None:
+    buffer = Playout(capacity=8)
+    for number in range(20):
+        buffer.push(frame(number))
+    assert len(buffer) == 8
+    assert buffer.counters.dropped == 12
+    buffer.due(0.0)
+    first = buffer.due(AUTO_DELAY)
+    assert first is not None
+    assert first.number == 12
+
+
+def test_a_caller_that_ticks_slowly_gets_the_newest() -> None:
+    buffer = Playout()
+    for number in range(10):
+        buffer.push(frame(number))
+    buffer.due(0.0)
+    late = buffer.due(AUTO_DELAY + 0.2)
+    assert late is not None
+    assert late.number == 5
+    assert buffer.counters.skipped == 5
+
+
+def test_nothing_is_due_before_anything_came() -> None:
+    buffer = Playout()
+    assert [buffer.due(now / 25) for now in range(50)] == [None] * 50
+    assert buffer.counters.repeated == 0
+
+
+def test_time_that_runs_back_does_no_harm() -> None:
+    buffer = Playout()
+    buffer.push(frame(0))
+    buffer.due(10.0)
+    assert buffer.due(5.0) is None
+    assert buffer.due(10.0 + AUTO_DELAY) is not None
+
+
+def test_gaps_are_held_and_counted() -> None:
+    player = Player(Playout())
+    for number in (0, 1, 5, 6):
+        player.playout.push(frame(number))
+    shown = player.play(0.44)
+    assert [number for number in shown if number is not None] == [0, 1, 5, 6]
+    assert shown.index(5) - shown.index(1) == 4
+
+
+def test_it_never_reads_a_clock() -> None:
+    source = inspect.getsource(playout)
+    for word in ("import time", "datetime", "sleep(", "monotonic"):
+        assert word not in source
