@@ -9,12 +9,12 @@ import contextlib
 import functools
 import importlib
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from facewire.errors import MissingDependency, SinkError
+from facewire.logs import quiet_libraries
 
 APT = (
     "apt install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base "
@@ -48,9 +48,14 @@ def gstreamer() -> Any:
         os.environ.setdefault("LIBVA_MESSAGING_LEVEL", "0")
         with _quiet_stderr():
             module.init(None)
-        if "GST_DEBUG" not in os.environ:
+        if not debugging():
             module.debug_set_default_threshold(module.DebugLevel.NONE)
         return module
+
+
+def debugging() -> bool:
+    """Whether GStreamer's own chatter was asked for (GST_DEBUG=3, say)."""
+    return os.environ.get("GST_DEBUG", "0") not in ("", "0")
 
 
 def element_exists(name: str) -> bool:
@@ -106,17 +111,5 @@ def try_out(description: str, seconds: float) -> str:
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """Drivers and plug-in scanners write to descriptor 2 while they load; nothing else turns them off."""
-    if os.environ.get("GST_DEBUG"):
+    with _loading, contextlib.nullcontext() if debugging() else quiet_libraries():
         yield
-        return
-    with _loading:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nothing, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nothing)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import facewire
 from facewire.errors import SinkError
+from facewire.sinks import gst
 from facewire.sinks.base import SinkStats, fitted
 from facewire.sinks.feed import QUEUED
 from facewire.types import Picture
@@ -65,7 +66,7 @@ class ScreenSink:
             [sys.executable, "-m", "facewire.sinks.screen_child", json.dumps(asdict(order))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=None if os.environ.get("GST_DEBUG") else subprocess.DEVNULL,
+            stderr=None if gst.debugging() else subprocess.DEVNULL,
             env=_environment(),
             start_new_session=True,
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from facewire.errors import FacewireError, MissingDependency
+from facewire.logs import Fault
 from facewire.sinks.base import Sink, SinkStats
 from facewire.sinks.opening import open_sink
 from facewire.sinks.spec import SinkSpecError, parse_spec
@@ -92,7 +93,8 @@ class _Slot:
         self._lock = threading.Lock()
         self._sink: Sink | None = None
         self._worker: threading.Thread | None = None
-        self._fault = ""
+        self._fault = Fault(log, "sink-lost")
+        self._why = ""
         self._fault_began = 0.0
         self._opened_at = 0.0
         self._wait = FIRST_WAIT
@@ -119,15 +121,15 @@ class _Slot:
         except Exception as error:
             self._broken(error)
             return
-        if self._fault and self._clock() - self._opened_at >= PROVEN_SECONDS:
-            log.info("sink %s works again after %.0f s", self.spec, self._clock() - self._fault_began)
-            self._fault, self._wait = "", FIRST_WAIT
+        if self._fault.active and self._clock() - self._opened_at >= PROVEN_SECONDS:
+            self._fault.end(f"sink {self.spec} works again after {self._clock() - self._fault_began:.0f} s")
+            self._why, self._wait = "", FIRST_WAIT
 
     def state(self) -> SlotState:
         with self._lock:
             sink, past = self._sink, self._past
         stats = _sum(past, sink.stats) if sink else past
-        return SlotState(self.spec, sink.name if sink else self.spec, sink is not None, self._fault, stats)
+        return SlotState(self.spec, sink.name if sink else self.spec, sink is not None, self._why, stats)
 
     def close(self) -> None:
         with self._lock:
@@ -149,10 +151,9 @@ class _Slot:
     def _broken(self, error: Exception) -> None:
         """Log a fault that is new, count the waiting time, and get rid of the sink without waiting for it."""
         now = self._clock()
-        if not self._fault:
+        self._why = _one_line(error)
+        if self._fault.begin(f"sink {self.spec}: {self._why}; trying again until it works"):
             self._fault_began = now
-            log.warning("sink %s: %s; trying again until it works", self.spec, _one_line(error))
-        self._fault = _one_line(error)
         self._next_try = now + self._wait
         self._wait = min(self._wait * 2, LONGEST_WAIT)
         with self._lock:
