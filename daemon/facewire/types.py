@@ -6,7 +6,7 @@ from the start of the stream, so interpolated frames have numbers too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ class Epoch:
     """4-byte id of the networks that the keypoints are meant for (manifest `id`)."""
     step: float
     """Grid step of the keypoints in pixels of a 256-pixel crop, in sixteenths: 1/16 to 255/16."""
-    reference: GridPoints | None = None
+    reference: GridPoints | None = field(default=None, compare=False)
     """Absolute grid points that all keypoint frames of this epoch are relative to (None: relative to zero).
 
     The encoder puts the grid points of the epoch's first frame here: to_grid(points, step). It spares each bundle the
