@@ -13,7 +13,7 @@ starts, so that its first frame is shown `delay` seconds after it came. From the
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facewire.types import ShownFrame
 
@@ -52,6 +52,10 @@ class PlayoutCounters:
     """Stretches of repeated ticks."""
     restarts: int = 0
     """Streams after the first."""
+
+    def copy(self) -> PlayoutCounters:
+        """The counters as they are now."""
+        return replace(self)
 
 
 class Playout:

@@ -1,0 +1,296 @@
+"""Reconstruction and interpolation: messages in, pictures at the coded size out. No clock, no socket, no thread.
+
+Between two keypoint frames the interpolator invents the middle, and again the middle of what it invented:
+
+    skip 1    P . K             the middle
+    skip 2    P . . K           1/4 and 3/4 stand in for 1/3 and 2/3: 1/12 of the step off, evenly on both sides,
+                                where the middle itself for one of them would be 1/6 off and the other would jump
+    skip 3    P . . . K         1/4, 1/2, 3/4
+
+Frames of two pivots are never mixed: across a change of pivot, and while the sender has no confidence in its
+keypoints, the last picture is held.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewire.errors import PacketError
+from facewire.networks import Networks
+from facewire.planes import Planes, resized, to_planes
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, Points
+from facewire.wire.keypoints import from_grid
+from facewire.wire.pivot import decode_pivot
+from facewire.wire.pivot_store import PivotAssembler, PivotCache
+
+MAX_EPOCHS = 8
+"""Epochs of the stream that are remembered; bundles of older ones are dropped."""
+MAX_SCENES = 3
+"""Encoded pivots kept ready (a few MB each): a sender that goes back to an earlier pivot costs nothing."""
+MAX_BETWEEN = 3
+"""Most frames that are interpolated; a wider gap is a loss and is left to the playout, which holds."""
+MAX_JUMP_SECONDS = 60.0
+"""A bundle that claims to be later than this after the last is believed only when the next one says so too."""
+
+
+@dataclass
+class Counters:
+    """What happened, for the status line and for tests. Frames are shown frames, interpolated ones included."""
+
+    generated: int = 0
+    interpolated: int = 0
+    held: int = 0
+    """Shown again on purpose: low confidence, or between two pivots."""
+    waiting: int = 0
+    """Keypoint frames dropped because their pivot is not there yet."""
+    orphans: int = 0
+    """Keypoint frames of an epoch that was never announced."""
+    foreign: int = 0
+    """Keypoint frames meant for other networks than ours."""
+    late: int = 0
+    """Keypoint frames at or before one already shown, or implausibly far ahead."""
+    missing: int = 0
+    """Frames lost between two keypoint frames that arrived."""
+    pivots: int = 0
+    """Pivots decoded and encoded."""
+    bad_pivots: int = 0
+    epochs: int = 0
+    streams: int = 0
+
+    def copy(self) -> Counters:
+        """The counters as they are now."""
+        return replace(self)
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A reconstructed picture at the coded size: `planes` float32 [1, 3, coded, coded]. A held frame shares its planes
+    with the one before."""
+
+    number: int
+    time: float
+    planes: Planes
+    interpolated: bool
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A pivot, ready to be animated. `feeds` are the generator's inputs that stay the same for the whole epoch."""
+
+    pivot_id: bytes
+    feeds: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """The last keypoint frame: what the next one is interpolated from."""
+
+    number: int
+    pivot_id: bytes
+    planes: Planes
+    points: Points
+
+
+@dataclass
+class Animator:
+    """Keeps the state of one stream and turns its messages into reconstructions.
+
+    `problem` is a line for the operator while the stream cannot be shown (networks differ), else None.
+    """
+
+    networks: Networks
+    cache: PivotCache = field(default_factory=lambda: PivotCache(None))
+    counters: Counters = field(default_factory=Counters)
+    problem: str | None = None
+    epoch: Epoch | None = None
+    """The newest epoch announced."""
+
+    def __post_init__(self) -> None:
+        self._epochs: OrderedDict[int, Epoch] = OrderedDict()
+        self._scenes: OrderedDict[bytes, _Scene] = OrderedDict()
+        self._bad: OrderedDict[bytes, None] = OrderedDict()
+        self._assembler = PivotAssembler()
+        self._last: _Node | None = None
+        self._doubted: int | None = None
+        self._size = self.networks["generator"].inputs["pivot"][-1] or 256
+        self._keypoint_size = self.networks["keypoints"].inputs["picture"][-1] or self._size
+
+    def push(self, message: Message, hurry: bool = False) -> Iterator[Rebuilt]:
+        """Yields what the message makes showable, in order of frame numbers; lazily, so exhaust it.
+
+        hurry: leave interpolated frames out, because the machine cannot keep up. Raises ModelError.
+        """
+        if isinstance(message, Epoch):
+            self._announce(message)
+        elif isinstance(message, PivotSlice):
+            self._collect(message)
+        else:
+            yield from self._animate(message, hurry)
+
+    @property
+    def newest(self) -> int | None:
+        """Number of the last keypoint frame of the stream that was made into a picture."""
+        return None if self._last is None else self._last.number
+
+    def forget(self) -> None:
+        """The connection broke: wait for the next announcement, since the sender may be another one now.
+
+        Without this a new sender's first bundle could animate the old sender's pivot."""
+        self._epochs.clear()
+
+    def _announce(self, epoch: Epoch) -> None:
+        if self.epoch is None or epoch.stream != self.epoch.stream:
+            self._epochs.clear()
+            self._doubted = None
+            self._last = None
+            self.counters.streams += 1
+        elif self._epochs.get(epoch.number) == epoch:
+            return
+        if self._epochs.get(epoch.number) != epoch:
+            self.counters.epochs += 1
+        self._epochs[epoch.number] = self.epoch = epoch
+        self._epochs.move_to_end(epoch.number)
+        while len(self._epochs) > MAX_EPOCHS:
+            self._epochs.popitem(last=False)
+        self.problem = None
+        if epoch.network != self.networks.id:
+            self.problem = (
+                f"the sender's networks are {epoch.network.hex()}, ours {self.networks.id.hex()}: "
+                "install the same models on both sides; holding the picture"
+            )
+            return
+        self._scene(epoch)
+
+    def _collect(self, part: PivotSlice) -> None:
+        if part.pivot_id in self._scenes or part.pivot_id in self._bad:
+            return
+        data = self._assembler.add(part)
+        if data is None:
+            return
+        self.cache.put(data)
+        self._build(part.pivot_id, data)
+
+    def _scene(self, epoch: Epoch) -> _Scene | None:
+        """The epoch's pivot ready for use; None while it is missing."""
+        scene = self._scenes.get(epoch.pivot_id)
+        if scene is not None:
+            self._scenes.move_to_end(epoch.pivot_id)
+            return scene
+        data = None if epoch.pivot_id in self._bad else self.cache.get(epoch.pivot_id)
+        return None if data is None else self._build(epoch.pivot_id, data)
+
+    def _build(self, pivot_id: bytes, data: bytes) -> _Scene | None:
+        try:
+            picture = decode_pivot(data)
+        except PacketError:
+            self.counters.bad_pivots += 1
+            self._bad[pivot_id] = None
+            while len(self._bad) > MAX_EPOCHS:
+                self._bad.popitem(last=False)
+            return None
+        scene = self._scenes[pivot_id] = _Scene(pivot_id, self._encoded(picture))
+        while len(self._scenes) > MAX_SCENES:
+            self._scenes.popitem(last=False)
+        self.counters.pivots += 1
+        return scene
+
+    def _encoded(self, picture: Picture) -> dict[str, NDArray[Any]]:
+        pivot = resized(to_planes(picture), self._size)
+        # The pivot's own keypoints cost no bytes: both ends hold the same picture and the same network.
+        found = self.networks["keypoints"].run({"picture": resized(pivot, self._keypoint_size)})
+        feeds: dict[str, NDArray[Any]] = {"pivot": pivot, "pivot_keypoints": found["keypoints"]}
+        return {**feeds, **self.networks["pivot_encoder"].run(feeds)}
+
+    def _animate(self, bundle: Bundle, hurry: bool) -> Iterator[Rebuilt]:
+        epoch = self._epochs.get(bundle.epoch)
+        count = len(bundle.frames)
+        if epoch is None:
+            self.counters.orphans += count
+            return
+        if epoch.network != self.networks.id:
+            self.counters.foreign += count
+            return
+        if not bundle.frames or not self._plausible(bundle, epoch):
+            self.counters.late += count
+            return
+        scene = self._scene(epoch)
+        if scene is None:
+            self.counters.waiting += count
+            return
+        for frame in bundle.frames:
+            if self._last is not None and frame.number <= self._last.number:
+                self.counters.late += 1
+                continue
+            yield from self._frame(frame, epoch, scene, hurry)
+
+    def _plausible(self, bundle: Bundle, epoch: Epoch) -> bool:
+        # Random bytes can look like a bundle. One frame number from the far future would make all real ones late.
+        if self._last is None:
+            return True
+        newest = bundle.frames[-1].number
+        jump = round(MAX_JUMP_SECONDS * epoch.fps)
+        known = [self._last.number] if self._doubted is None else [self._last.number, self._doubted]
+        if any(place < newest <= place + jump for place in known):
+            self._doubted = None
+            return True
+        if newest > self._last.number:
+            self._doubted = newest
+        return False
+
+    def _frame(self, frame: KeypointFrame, epoch: Epoch, scene: _Scene, hurry: bool) -> Iterator[Rebuilt]:
+        before = self._last
+        between = 0 if before is None else frame.number - before.number - 1
+        if between > MAX_BETWEEN:
+            self.counters.missing += between
+            between = 0
+        first = frame.number - between
+        if frame.low_confidence and before is not None:
+            self.counters.held += between + 1
+            self._last = _Node(frame.number, before.pivot_id, before.planes, before.points)
+            for number in range(first, frame.number + 1):
+                yield Rebuilt(number, number / epoch.fps, before.planes, number != frame.number)
+            return
+        points = from_grid(frame.points, epoch.step, epoch.reference)
+        node = self._last = _Node(frame.number, scene.pivot_id, self._generate(scene, points), points)
+        self.counters.generated += 1
+        if before is not None and between:
+            if before.pivot_id != node.pivot_id:
+                self.counters.held += between
+                middles = [before.planes] * between
+            elif hurry:
+                self.counters.missing += between
+                middles = []
+            else:
+                self.counters.interpolated += between
+                middles = self._middles(scene, before, node, between)
+            for number, planes in enumerate(middles, first):
+                yield Rebuilt(number, number / epoch.fps, planes, True)
+        yield Rebuilt(node.number, node.number / epoch.fps, node.planes, False)
+
+    def _generate(self, scene: _Scene, points: Points) -> Planes:
+        generator = self.networks["generator"]
+        made = generator.run({**scene.feeds, "keypoints": points[np.newaxis]})
+        return made["picture"]
+
+    def _middles(self, scene: _Scene, before: _Node, after: _Node, count: int) -> list[Planes]:
+        middle = self._middle(scene, before, after)
+        if count == 1:
+            return [middle.planes]
+        early, late = self._middle(scene, before, middle), self._middle(scene, middle, after)
+        return [early.planes, late.planes] if count == 2 else [early.planes, middle.planes, late.planes]
+
+    def _middle(self, scene: _Scene, before: _Node, after: _Node) -> _Node:
+        points = (before.points + after.points) / 2
+        interpolator = self.networks.get("interpolator")
+        if interpolator is None:
+            # Dearer than an interpolator, but never a cross-fade of two mouths.
+            planes = self._generate(scene, points)
+        else:
+            planes = interpolator.run({"previous": before.planes, "next": after.planes})["middle"]
+        return _Node(before.number, scene.pivot_id, planes, points)

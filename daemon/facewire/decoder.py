@@ -1,0 +1,297 @@
+"""The decoder daemon: the outer loop around decoding, playout and sinks. Clock, socket and threads live here.
+
+    receive --inbox--> animate --handoff--> upscale --> playout --> main loop (25 ticks a second) --> sinks
+
+Each arrow is bounded. The inbox drops its oldest bundle; handoff and playout make the thread before them wait, so
+that a burst waits as bytes in the inbox and not as pictures in memory. Reconstruction and upscaling have a thread
+each because two runs side by side use two cores better than one run that is split in two.
+
+The screen never goes dark: each tick shows the newest picture that is due, or the last one again, or the slate.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import cv2
+
+from facewire.config import DecoderConfig
+from facewire.decoding import Decoding, Rebuilt
+from facewire.errors import PacketError
+from facewire.inbox import Inbox
+from facewire.logs import Fault
+from facewire.networks import open_networks
+from facewire.playout import Playout
+from facewire.service import Notifier
+from facewire.sinks import SinkSet
+from facewire.slate import slate
+from facewire.status import DecoderStatus
+from facewire.transport import Subscriber, Traffic
+from facewire.types import Picture
+from facewire.wire.packets import parse
+from facewire.wire.pivot_store import PivotCache
+
+log = logging.getLogger(__name__)
+
+FPS = 25.0
+INBOX = 256
+"""Messages; 20 s of a stream without bundles, 4 MB at worst."""
+HANDOFF = 4
+AHEAD = 12
+"""Finished pictures that wait in the playout before upscaling pauses: half a second, 10 MB at 512x512."""
+BEHIND = 2
+"""Bundles waiting while the playout runs empty: interpolated frames are left out until it has recovered."""
+SILENCE = 10.0
+"""Seconds without a message that are called a fault."""
+STUCK = 20.0
+"""Seconds that one step of a worker may take; the watchdog is not fed after that."""
+STATUS_SECONDS = 10.0
+
+
+class Receiver(Protocol):
+    """Where messages come from (transport.Subscriber). Used by one thread."""
+
+    traffic: Traffic
+
+    def receive(self, timeout: float = 0.0) -> bytes | None: ...
+
+    def close(self) -> None: ...
+
+
+class Shower(Protocol):
+    """Where pictures go (sinks.SinkSet). Used by one thread."""
+
+    def show(self, picture: Picture) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Decoder:
+    """The daemon's parts and threads. `run` ticks until `stop` is set; everything is closed when it returns.
+
+    Raises what a worker died of (ModelError, for example) from `run`.
+    """
+
+    def __init__(
+        self,
+        decoding: Decoding,
+        receiver: Receiver,
+        sinks: Shower,
+        playout: Playout,
+        notifier: Notifier,
+        stop: threading.Event,
+        sinks_flow: Callable[[], bool] = lambda: True,
+        status_seconds: float = STATUS_SECONDS,
+        name: str = "the encoder",
+    ) -> None:
+        self.garbage = 0
+        self.status: DecoderStatus | None = None
+        self._decoding, self._receiver, self._sinks, self._notifier = decoding, receiver, sinks, notifier
+        self._playout, self._stop, self._sinks_flow, self._name = playout, stop, sinks_flow, name
+        self._status_seconds = status_seconds
+        self._inbox = Inbox(INBOX)
+        self._handoff: deque[Rebuilt] = deque()
+        self._room = threading.Condition()  # guards handoff and playout
+        self._heard = time.monotonic()
+        self._hurried = 0
+        self._failure: BaseException | None = None
+        self._beats = dict.fromkeys(("receive", "animate", "upscale"), self._heard)
+        self._silent = Fault(log, "no-stream")
+        self._differs = Fault(log, "networks-differ", logging.ERROR)
+        self._hurries = Fault(log, "too-slow")
+        self._stuck = Fault(log, "worker-stuck", logging.ERROR)
+
+    def run(self) -> None:
+        """Show pictures until `stop` is set."""
+        workers = [
+            threading.Thread(target=self._work, args=(name, step), name=f"facewire-{name}", daemon=True)
+            for name, step in (("receive", self._receive), ("animate", self._animate), ("upscale", self._upscale))
+        ]
+        try:
+            for worker in workers:
+                worker.start()
+            self._tick_until_stopped()
+        finally:
+            self._stop.set()
+            with self._room:
+                self._room.notify_all()
+            for worker in workers:
+                if worker.ident is not None:
+                    worker.join(5.0)
+            self._receiver.close()
+            self._sinks.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self, name: str, step: Callable[[], None]) -> None:
+        try:
+            while not self._stop.is_set():
+                self._beats[name] = time.monotonic()
+                step()
+        except BaseException as error:
+            self._failure = self._failure or error
+            self._stop.set()
+
+    def _receive(self) -> None:
+        data = self._receiver.receive(0.25)
+        if data is None:
+            return
+        try:
+            message = parse(data)
+        except PacketError as error:
+            self.garbage += 1
+            log.debug("dropped: %s", error)
+            return
+        self._heard = time.monotonic()
+        self._inbox.put(message)
+
+    def _animate(self) -> None:
+        message = self._inbox.get(0.25)
+        if message is None:
+            return
+        # An empty playout alone is a slow link; waiting bundles alone are a long buffer. Both mean that we are slow.
+        hurry = self._inbox.bundles >= BEHIND and len(self._playout) + len(self._handoff) == 0
+        self._hurried += hurry
+        for rebuilt in self._decoding.animator.push(message, hurry):
+            with self._room:
+                while len(self._handoff) >= HANDOFF and not self._stop.is_set():
+                    self._beats["animate"] = time.monotonic()
+                    self._room.wait(0.25)
+                self._handoff.append(rebuilt)
+                self._room.notify_all()
+            self._beats["animate"] = time.monotonic()
+            if self._stop.is_set():
+                return
+
+    def _upscale(self) -> None:
+        with self._room:
+            if not self._handoff or len(self._playout) >= AHEAD:
+                self._room.wait(0.25)
+            if not self._handoff or len(self._playout) >= AHEAD:
+                return
+            rebuilt = self._handoff.popleft()
+            self._room.notify_all()
+        frame = self._decoding.show(rebuilt)
+        with self._room:
+            self._playout.push(frame)
+
+    def _tick_until_stopped(self) -> None:
+        picture = slate(self._decoding.upscaler.size)
+        began = at = time.monotonic()
+        checked = told = began
+        before = self._reading(began)
+        while not self._stop.is_set():
+            with self._room:
+                frame = self._playout.due(at)
+                if frame is not None:
+                    self._room.notify_all()
+            if frame is not None:
+                picture = frame.picture
+            self._sinks.show(picture)
+            self._notifier.ready()
+            if at - checked >= 1.0:
+                checked = at
+                self._check(at)
+            if at - told >= self._status_seconds:
+                told = at
+                before = self._tell(before, at)
+            at += self._playout.period
+            now = time.monotonic()
+            if now - at > 0.5:
+                at = now  # the machine slept; ticks are not made up for
+            self._stop.wait(max(0.0, at - now))
+
+    def _check(self, now: float) -> None:
+        if now - self._heard > SILENCE:
+            self._silent.begin(f"nothing comes from {self._name}; the last picture stays, connecting goes on")
+        else:
+            self._silent.end(f"{self._name} is heard again")
+        problem = self._decoding.problem
+        if problem is not None:
+            self._differs.begin(problem)
+        else:
+            self._differs.end("the sender's networks are ours now")
+        late = [name for name, beat in self._beats.items() if now - beat > STUCK]
+        if late:
+            self._stuck.begin(f"{late[0]} has not moved for {STUCK:.0f} s; the watchdog is not fed")
+        else:
+            self._stuck.end("all workers move again")
+        if not late and self._sinks_flow():
+            self._notifier.alive()
+
+    def _reading(self, now: float) -> DecoderStatus:
+        """All counters at this moment."""
+        decoding, playout, epoch = self._decoding, self._playout, self._decoding.animator.epoch
+        newest = decoding.animator.newest
+        age = None if epoch is None or newest is None else max(0.0, (newest - epoch.first_frame) / epoch.fps)
+        return DecoderStatus(
+            time=now,
+            traffic=self._receiver.traffic,
+            decoding=decoding.counters.copy(),
+            playout=playout.counters.copy(),
+            pivot_age=age,
+            delay=playout.delay,
+            garbage=self.garbage,
+            dropped=self._inbox.dropped,
+            hurried=self._hurried,
+        )
+
+    def _tell(self, before: DecoderStatus, now: float) -> DecoderStatus:
+        self.status = status = self._reading(now)
+        text, fields = status.since(before)
+        log.info("%s", text, extra={"fields": {"event": "status", **fields}})
+        self._notifier.status(text)
+        if status.hurried > before.hurried:
+            self._hurries.begin("this machine is too slow for the stream; interpolated frames are left out at times")
+        else:
+            self._hurries.end("this machine keeps up again")
+        return status
+
+
+def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT (or until `stop` is set). Returns the exit code.
+
+    Raises ModelError, ConfigError, MissingDependency for what only a person can mend.
+    """
+    if stop is None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    cv2.setNumThreads(1)  # our own threads fill the cores
+    notifier = Notifier()
+    # Two stages run side by side, so each has half of the cores.
+    networks = open_networks(config.network.models, max(1, config.network.threads // 2))
+    cache = PivotCache(config.cache_directory())
+    if cache.fault:
+        log.warning("pivots are kept in memory only: %s", cache.fault)
+    decoding = Decoding(networks, config.size, cache)
+    sinks = SinkSet(config.sinks, config.size, FPS)
+    try:
+        receiver = Subscriber(config.connect, config.curve.keys)
+    except BaseException:
+        sinks.close()
+        raise
+    log.info("decoder: %s -> %s, %dx%d", config.connect, ", ".join(config.sinks), config.size, config.size)
+    decoder = Decoder(
+        decoding,
+        receiver,
+        sinks,
+        Playout(FPS, config.buffer, capacity=2 * AHEAD),
+        notifier,
+        stop,
+        sinks_flow=lambda: any(state.open for state in sinks.states()),
+        status_seconds=float(os.environ.get("FACEWIRE_STATUS_SECONDS", STATUS_SECONDS)),
+        name=config.connect,
+    )
+    try:
+        decoder.run()
+    finally:
+        notifier.stopping()
+    return 0
