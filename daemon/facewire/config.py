@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from facewire import validators as v
-from facewire.errors import ConfigError
+from facewire.errors import ConfigError, FacewireError
 from facewire.profiles import PROFILES, Profile, profile
 
 if sys.version_info >= (3, 11):
@@ -202,4 +202,6 @@ def _fill(kind: type[Any], table: Mapping[str, object], where: str, prefix: str,
             values[name] = rule.check(value)
         except ValueError:
             raise ConfigError(f"{where}: {dotted} = {v.shown(value)}: allowed: {rule.allowed}") from None
+        except FacewireError as error:
+            raise ConfigError(f"{where}: {dotted} = {v.shown(value)}: {v.without_password(str(error))}") from None
     return kind(**values) if base is None else dataclasses.replace(base, **values)

@@ -1,7 +1,7 @@
 """Small rules for configuration values. Each says what it allows, in words that fit after "allowed: ".
 
 A rule takes what TOML or the command line gave and returns the value that the configuration keeps; it raises
-ValueError for anything else.
+ValueError for anything else, or a FacewireError that says what is wrong in more detail.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 _TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.*-]+):(\d{1,5}|\*)\Z")
-_RTSP_SINK = re.compile(r"rtsp://(\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})/[\w./-]+\Z")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -28,8 +27,13 @@ class Rule:
 def shown(value: object) -> str:
     """The value as it may stand in a log line: short, on one line, without a camera's password."""
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
-    text = _CREDENTIALS.sub("***@", text)
+    text = without_password(text)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def without_password(text: str) -> str:
+    """The text with the name and password of any address in it hidden."""
+    return _CREDENTIALS.sub("***@", text)
 
 
 def whole(low: int, high: int, also: Sequence[int] = ()) -> Rule:
@@ -119,36 +123,27 @@ def endpoint(bind: bool) -> Rule:
 
 
 def source() -> Rule:
-    """Where pictures come from."""
+    """Where pictures come from; the grammar is the sources' own."""
 
     def check(value: Any) -> str:
+        from facewire.sources import parse_spec
+
         text = _text(value)
-        patterns = (
-            r"auto(:.*)?",
-            r"picamera2(:\d{0,2}(\?.*)?)?",
-            r"v4l2:(/dev/\S+|\d{1,3})?(\?.*)?",
-            r"file:[^?].*",
-            r"rtsps?://[^\s/]\S*",
-            r"sample:.*",
-        )
-        if not any(re.fullmatch(p, text) for p in patterns):
-            raise ValueError
+        parse_spec(text)  # a SourceError says more than our list of examples
         return text
 
     return Rule("auto, picamera2:0, v4l2:/dev/video0, file:clip.mp4[?loop], rtsp://host/path or sample:", check)
 
 
 def sink() -> Rule:
-    """Where pictures are shown."""
+    """Where pictures are shown; the grammar is the sinks' own."""
 
     def check(value: Any) -> str:
+        from facewire.sinks.spec import parse_spec
+
         text = _text(value)
-        if match := _RTSP_SINK.match(text):
-            if 1 <= int(match.group(2)) <= 65535:
-                return text
-        elif re.fullmatch(r"hdmi:[\w:.-]*|window:.*|file:.+|null:.*", text):
-            return text
-        raise ValueError
+        parse_spec(text)
+        return text
 
     return Rule("hdmi:[connector], rtsp://0.0.0.0:8554/live, window:, file:out.mp4 or null:", check)
 

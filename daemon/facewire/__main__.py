@@ -1,0 +1,7 @@
+"""`python -m facewire` is `facewire`."""
+
+import sys
+
+from facewire.cli import main
+
+sys.exit(main())
