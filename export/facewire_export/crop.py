@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facewire.face.crop import CENTRE, FACE
 from facewire_export.dataset import VIDEO_SUFFIXES, DatasetError
 
 Picture = NDArray[np.uint8]
@@ -29,8 +30,6 @@ Finder = Callable[[Picture], Sequence[Box]]
 
 COLUMNS = ("id", "size", "seconds", "person", "origin", "native_25fps")
 FPS = 25
-FACE_SHARE = 0.45
-"""Face width over crop side, as the encoder crops."""
 LOOK_EVERY = 0.2
 """Seconds between two looks for faces."""
 CUT_LEVEL = 28.0
@@ -73,13 +72,14 @@ def _square(looks: Sequence[Look], width: int, height: int) -> tuple[int, int, i
     """Left, top and side of the crop inside the picture, or None where the face is too small or too near the edge."""
     boxes = np.array([look.faces[0] for look in looks])
     face = float(np.median(boxes[:, 2]))
-    side = min(round(face / FACE_SHARE), width, height) // 2 * 2
+    side = min(round(face / FACE), width, height) // 2 * 2
     if side < MIN_SIDE or face > 0.75 * side:
         return None
     centres = boxes[:, :2] + boxes[:, 2:] / 2
     x, y = (centres.max(0) + centres.min(0)) / 2
-    left = int(np.clip(round(x - side / 2), 0, width - side))
-    top = int(np.clip(round(y - side / 2), 0, height - side))
+    # Framed as the encoder frames.
+    left = int(np.clip(round(x - CENTRE[0] * side), 0, width - side))
+    top = int(np.clip(round(y - CENTRE[1] * side), 0, height - side))
     inside = (
         boxes[:, 0].min() >= left - 0.1 * face
         and boxes[:, 1].min() >= top - 0.1 * face

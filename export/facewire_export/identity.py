@@ -30,16 +30,14 @@ MESH = ((33, 133), (362, 263), (1,), (61,), (291,))
 
 
 def align(picture: NDArray[np.uint8], landmarks: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Turn, scale and cut the face to uint8 [128, 128, 3]; None when the landmarks are NaN.
+    """Turn, scale and cut the face to uint8 [128, 128, 3]; None when the landmarks fit no face.
 
-    `landmarks` [478, 2] in [-1, 1] of the picture (dataset.find_landmarks).
+    `landmarks` [478, 2 or 3] in pixels of the picture (facewire.face.mesh).
     """
-    height, width = picture.shape[:2]
-    points = np.array([landmarks[list(group)].mean(0, dtype=np.float64) for group in MESH])
+    points = np.array([landmarks[list(group), :2].mean(0, dtype=np.float64) for group in MESH], np.float32)
     if not np.isfinite(points).all():
         return None
-    pixels = ((points + 1) / 2 * (width, height)).astype(np.float32)
-    matrix, _ = cv2.estimateAffinePartial2D(pixels, ALIGNED, method=cv2.LMEDS)
+    matrix, _ = cv2.estimateAffinePartial2D(points, ALIGNED, method=cv2.LMEDS)
     if matrix is None:
         return None
     return np.asarray(cv2.warpAffine(picture, matrix, (FACE, FACE), flags=cv2.INTER_LINEAR), np.uint8)
@@ -62,9 +60,9 @@ class Identity:
         load: Callable[[str], torch.nn.Module] = module.load_face_id
         self._network = load(str(network))
 
-    def embed(self, picture: NDArray[np.uint8], landmarks: NDArray[Any]) -> NDArray[np.float32] | None:
-        """Unit vector float32 [256], or None where there is no face."""
-        face = align(picture, landmarks)
+    def embed(self, picture: NDArray[np.uint8], landmarks: NDArray[Any] | None) -> NDArray[np.float32] | None:
+        """Unit vector float32 [256], or None where there is no face (landmarks None)."""
+        face = None if landmarks is None else align(picture, landmarks)
         if face is None:
             return None
         bgr = np.ascontiguousarray(face[:, :, ::-1].transpose(2, 0, 1)).astype(np.float32)

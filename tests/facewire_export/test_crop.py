@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from facewire.face.crop import FACE as SHARE
 from facewire_export.crop import Box, Look, Picture, crop_folder, pictures, stretches
 from facewire_export.dataset import DatasetError, decode, read_table
 
@@ -27,8 +28,8 @@ def test_one_still_face_is_one_clip() -> None:
     (found,) = stretches(looks([(FACE,)] * 20), 1280, 720)
     assert found.start == 0.0
     assert found.end == pytest.approx(19 * STEP)
-    assert found.side == 444
-    assert (found.left, found.top) == (600 - 222, 350 - 222)
+    assert found.side == 400
+    assert (found.left, found.top) == (600 - 200, 350 - 224)
 
 
 def test_cut_loss_and_jump_end_a_clip() -> None:
@@ -37,7 +38,7 @@ def test_cut_loss_and_jump_end_a_clip() -> None:
     assert len(stretches(looks(lost), 1280, 720)) == 2
     aside: Box = (800.0, 250.0, 200.0, 200.0)
     jumped = stretches(looks([(FACE,)] * 20 + [(aside,)] * 20), 1280, 720)
-    assert [s.left for s in jumped] == [378, 678]
+    assert [s.left for s in jumped] == [400, 700]
 
 
 def test_short_crowded_small_or_cut_off_is_nothing() -> None:
@@ -93,12 +94,12 @@ def test_a_folder_becomes_clips_with_a_table(tmp_path: Path, capsys: pytest.Capt
     assert "broken.mp4: cannot be read" in capsys.readouterr().err
     entries = read_table(out)
     assert [e.person for e in entries] == ["ann", "ann"]
-    assert [e.size for e in entries] == [512, 512]
+    assert [e.size for e in entries] == [256, 256]
     assert not any(e.native_25fps for e in entries)
     frames = np.stack(list(decode(entries[0].path, 64)))
     # 25 frames a second from 10, and the cut at 4 s in neither clip.
     assert 94 <= len(frames) <= 100
-    assert red(cv2.resize(frames[0], (640, 640)))[0][2] == pytest.approx(0.45 * 640, rel=0.1)
+    assert red(cv2.resize(frames[0], (640, 640)))[0][2] == pytest.approx(SHARE * 640, rel=0.1)
     background = frames[:, 4:12, 4:12].mean((1, 2, 3))
     assert background.max() - background.min() < 12
     # Done is done: nothing is looked at again.

@@ -66,9 +66,9 @@ def test_missing_or_foreign_weights_are_named(tmp_path: Path) -> None:
 
 def landmarks_at(points: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     """A mesh whose five aligned points lie at `points` (pixels of a 256 picture)."""
-    mesh = np.zeros((478, 2), np.float32)
+    mesh = np.zeros((478, 3), np.float32)
     for group, point in zip(MESH, points, strict=True):
-        mesh[list(group)] = point / 128 - 1
+        mesh[list(group), :2] = point
     return mesh
 
 
@@ -91,4 +91,4 @@ def test_identity_of_a_face_with_itself() -> None:
     vector = identity.embed(scene, mesh)
     assert cosine(vector, identity.embed(scene, mesh)) == pytest.approx(1.0, abs=1e-5)
     assert cosine(vector, identity.embed(picture(256, 9), mesh)) < 0.95
-    assert np.isnan(cosine(vector, identity.embed(scene, np.full((478, 2), np.nan))))
+    assert np.isnan(cosine(vector, identity.embed(scene, None)))
