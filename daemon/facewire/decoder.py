@@ -47,7 +47,7 @@ HANDOFF = 4
 AHEAD = 12
 """Finished pictures that wait in the playout before upscaling pauses: half a second, 10 MB at 512x512."""
 BEHIND = 2
-"""Bundles waiting while the playout runs empty: interpolated frames are left out until it has recovered."""
+"""Bundles waiting while the playout has run empty: interpolated frames are left out until it has recovered."""
 SILENCE = 10.0
 """Seconds without a message that are called a fault."""
 STUCK = 20.0
@@ -156,8 +156,8 @@ class Decoder:
         message = self._inbox.get(0.25)
         if message is None:
             return
-        # An empty playout alone is a slow link; waiting bundles alone are a long buffer. Both mean that we are slow.
-        hurry = self._inbox.bundles >= BEHIND and len(self._playout) + len(self._handoff) == 0
+        # A stalled playout alone is a slow link; waiting bundles alone are a long buffer. Both mean that we are slow.
+        hurry = self._inbox.bundles >= BEHIND and self._playout.stalled
         self._hurried += hurry
         for rebuilt in self._decoding.animator.push(message, hurry):
             with self._room:

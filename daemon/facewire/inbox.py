@@ -27,13 +27,13 @@ class Inbox:
     def put(self, message: Message) -> None:
         """Add a message; never waits."""
         with self._changed:
+            if len(self._messages) >= self.limit:
+                self.dropped += 1
+                index = next((i for i, m in enumerate(self._messages) if isinstance(m, Bundle)), 0)
+                self._bundles -= isinstance(self._messages[index], Bundle)
+                del self._messages[index]
             self._messages.append(message)
             self._bundles += isinstance(message, Bundle)
-            if len(self._messages) > self.limit:
-                self.dropped += 1
-                oldest = next((m for m in self._messages if isinstance(m, Bundle)), self._messages[0])
-                self._messages.remove(oldest)
-                self._bundles -= isinstance(oldest, Bundle)
             self._changed.notify()
 
     def get(self, timeout: float) -> Message | None:

@@ -90,6 +90,11 @@ class Playout:
         """Seconds between arrival and display that are aimed at now."""
         return self._delay
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the last tick had nothing new to show although a stream is running."""
+        return self._stalled
+
     def push(self, frame: ShownFrame) -> None:
         """A finished frame. Numbers rise within a stream; one that does not begins another stream."""
         if self._newest is not None and frame.number <= self._newest:

@@ -43,3 +43,12 @@ def test_a_waiting_reader_is_woken() -> None:
     began = time.monotonic()
     assert inbox.get(10.0) == part(7)
     assert time.monotonic() - began < 5
+
+
+def test_a_flood_of_pivots_does_not_push_out_what_comes_after() -> None:
+    inbox = Inbox(limit=4)
+    for offset in range(10):
+        inbox.put(part(offset))
+    inbox.put(Bundle(1, ()))
+    assert inbox.bundles == 1
+    assert Bundle(1, ()) in [inbox.get(0) for _ in range(4)]
