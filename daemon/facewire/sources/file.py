@@ -25,7 +25,7 @@ class FileSource:
         self._pacer = Pacer(fps) if pace else None
         self._number = 0
         self._check_path()
-        self._video = Video(str(Path(path).absolute()), self.name)
+        self._video = self._open()
         self._frames = self._decode()
         self._next: Frame | None = None
 
@@ -36,6 +36,10 @@ class FileSource:
             raise SourceError(f"{self.name}: {getattr(error, 'strerror', None) or error}; check the path") from error
         if not stat.S_ISREG(mode):
             raise SourceError(f"{self.name}: is not a file")
+
+    def _open(self) -> Video:
+        # A play list that somebody left here must not make us call other machines or read other files.
+        return Video(str(Path(self._path).absolute()), self.name, {"protocol_whitelist": "file"})
 
     def _decode(self) -> Iterator[Frame]:
         while True:
@@ -48,7 +52,7 @@ class FileSource:
             self._video.close()
             if not self._loop:
                 return
-            self._video = Video(str(Path(self._path).absolute()), self.name)
+            self._video = self._open()
 
     def read(self, timeout: float) -> Frame | None:
         """See Source.read. Frame.time counts from 0 without pacing, else it is the clock's time at which it was due."""
