@@ -33,11 +33,15 @@ KEY_FRAME_SECONDS = 1.0
 KEY_FRAME_PAUSE = 0.5
 """Clients that join in a crowd share a key frame: at most one in so many seconds."""
 MAX_CLIENTS = 32
-SILENCE_SECONDS = 1.0
-"""With nothing new to show for so long, the last picture is sent again: players give up on silent streams."""
+GREETING_SECONDS = 15.0
+"""A connection that has not asked for a stream after so long is closed; places are few."""
+SILENCE_SECONDS = 0.3
+"""With nothing new to show for so long, the last picture is sent again at the usual rate: players look at some twenty
+pictures before they show the first, and give up on silent streams."""
 STUCK_SECONDS = 20.0
 """With clients but an encoder that takes nothing for so long, something is broken that did not say so."""
-HOUSEKEEPING_MS = 500
+ROUND_SECONDS = 1.0
+"""How often the server looks for clients that are gone."""
 
 
 class RtspSink:
@@ -45,6 +49,7 @@ class RtspSink:
 
     def __init__(self, spec: RtspSpec, size: int, fps: float) -> None:
         self._gst = gst.gstreamer()
+        self._glib = gst.repository("GLib")
         self._server_module = gst.repository("GstRtspServer")
         gst.repository("GstVideo")
         gst.need_elements("appsrc", "queue", "videoconvert", "h264parse", "rtph264pay")
@@ -52,25 +57,28 @@ class RtspSink:
         self._lock = threading.Lock()
         self._feed: Feed | None = None
         self._last: bytes = _i420(np.full((self._size, self._size, 3), 16, np.uint8))
-        self._last_push = 0.0
+        self._last_show = 0.0
         self._last_key = 0.0
         self._shown = self._dropped = self._idle = 0
+        self._waiting: Picture | None = None
+        self._arrivals: dict[Any, float] = {}
+        self._last_round = 0.0
         self._trouble = ""
         self._closed = False
 
         encoder = best_encoder(spec.encoder, self._size, fps)
         words = encoder.description(spec.kbps or bitrate(self._size, fps), max(1, round(KEY_FRAME_SECONDS * fps)))
         launch = f"( {FRONT} ! {words} ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
-        self._server = self._listen(spec, launch)
-        port = self._server.get_bound_port()
-        self.address = f"rtsp://{_reachable(spec.host)}:{port}{spec.path}"
+        self._server: Any = self._listen(spec, launch)
+        self.port: int = self._server.get_bound_port()
+        self.address = f"rtsp://{_reachable(spec.host)}:{self.port}{spec.path}"
         """What to type into a player."""
         self.name = self.address
 
     @property
     def stats(self) -> SinkStats:
         """Counters at this moment; `clients` counts connections."""
-        clients = 0 if self._closed else self._count()
+        clients = self._count()
         with self._lock:
             dropped = self._dropped + (self._feed.dropped if self._feed else 0)
             return SinkStats(self._shown, dropped, self._idle, clients)
@@ -79,13 +87,17 @@ class RtspSink:
         """Send to all clients; without clients only the reference is kept. Raises SinkError when the encoder failed."""
         if self._closed:
             raise SinkError(f"{self.name} is closed; open it again")
+        feed = self._feed
+        if feed is not None and feed.trouble:
+            self._trouble = feed.trouble
         if self._trouble:
             raise SinkError(f"{self.name}: the encoder failed: {self._trouble}")
-        if self._feed is None:
+        if feed is None:
             with self._lock:
                 self._idle += 1
-                self._waiting = picture
+                self._waiting = picture  # converted only if somebody comes
             return
+        self._last_show = time.monotonic()
         self._push(_i420(fitted(picture, self._size)))
 
     def close(self) -> None:
@@ -97,12 +109,9 @@ class RtspSink:
 
     # -- pictures
 
-    _waiting: Picture | None = None
-    """The last picture that nobody saw; converted only if a client comes."""
-
     def _push(self, data: bytes) -> None:
         with self._lock:
-            self._last, self._last_push = data, time.monotonic()
+            self._last = data
             feed = self._feed
             if feed is None:
                 return
@@ -110,13 +119,15 @@ class RtspSink:
                 self._shown += 1
             elif feed.stuck > STUCK_SECONDS * self._fps:
                 self._trouble = f"it took no picture for {STUCK_SECONDS:g} s"
-            self._trouble = self._trouble or feed.trouble
 
-    def _housekeeping(self) -> bool:
-        """On the server's thread, twice a second: forget dead sessions, keep the stream alive without pictures."""
-        self._server.get_session_pool().cleanup()
-        if self._feed is not None and time.monotonic() - self._last_push > SILENCE_SECONDS:
+    def _tick(self) -> bool:
+        """On the server's thread, at the pictures' rate: keep the stream alive without pictures."""
+        if self._feed is not None and time.monotonic() - self._last_show > SILENCE_SECONDS:
             self._push(self._last)
+        if time.monotonic() - self._last_round > ROUND_SECONDS:
+            self._last_round = time.monotonic()
+            self._server.get_session_pool().cleanup()
+            self._show_out()
         return True
 
     # -- called by gst-rtsp-server, on its threads
@@ -141,19 +152,40 @@ class RtspSink:
     def _unprepared(self, _media: Any, feed: Feed) -> None:
         with self._lock:
             self._dropped += feed.dropped
+            self._trouble = self._trouble or feed.trouble
             if self._feed is feed:
                 self._feed = None
         log.debug("%s: nobody watches, encoding stops", self.name)
 
     def _connected(self, _server: Any, client: Any) -> None:
-        if self._count() > MAX_CLIENTS:
-            client.close()
-            return
+        """On the server's thread. A client cannot be closed here yet, it is still being put together."""
         client.connect("play-request", self._played)
+        self._arrivals[client] = time.monotonic()
+        if len(self._arrivals) > MAX_CLIENTS:
+            soon = self._glib.idle_source_new()
+            soon.set_priority(self._glib.PRIORITY_HIGH)
+            soon.set_callback(lambda *_: self._show_out())
+            soon.attach(self._context)
+
+    def _show_out(self) -> bool:
+        """On the server's thread: close connections that say nothing, and the newest ones above the limit."""
+        present = self._server.client_filter(None)
+        now = time.monotonic()
+        self._arrivals = {client: self._arrivals.get(client, now) for client in present}
+        by_age = sorted(present, key=lambda client: self._arrivals[client])
+        silent = [c for c in by_age if now - self._arrivals[c] > GREETING_SECONDS and not c.session_filter(None)]
+        leave = {*by_age[MAX_CLIENTS:], *silent}
+        if leave:
+            verdicts = self._server_module.RTSPFilterResult
+            self._server.client_filter(lambda _, client: verdicts.REMOVE if client in leave else verdicts.KEEP)
+            for client in leave:
+                del self._arrivals[client]
+        return False
 
     def _count(self) -> int:
         """Connections now. Asked of the server, because its clients do not always say that they have gone."""
-        return len(self._server.client_filter(None))
+        server = self._server
+        return 0 if server is None else len(server.client_filter(None))
 
     def _played(self, _client: Any, _context: Any) -> None:
         """Somebody joins a running stream: a key frame now, instead of grey until the next one."""
@@ -167,10 +199,11 @@ class RtspSink:
 
     def _listen(self, spec: RtspSpec, launch: str) -> Any:
         _check_free(spec.host, spec.port)
-        glib, rtsp = gst.repository("GLib"), self._server_module
+        glib, rtsp = self._glib, self._server_module
         server = rtsp.RTSPServer()
         server.set_address(spec.host)
         server.set_service(str(spec.port))
+        server.set_backlog(MAX_CLIENTS)
         server.get_session_pool().set_max_sessions(MAX_CLIENTS)
         factory = rtsp.RTSPMediaFactory()
         factory.set_launch(launch)
@@ -178,17 +211,18 @@ class RtspSink:
         factory.set_latency(0)
         rtsp_protocols = gst.repository("GstRtsp").RTSPLowerTrans
         factory.set_protocols(rtsp_protocols.UDP | rtsp_protocols.TCP)
-        factory.connect("media-configure", self._configure)
+        handlers: list[tuple[Any, int]] = [(factory, factory.connect("media-configure", self._configure))]
         server.get_mount_points().add_factory(spec.path, factory)
-        server.connect("client-connected", self._connected)
+        handlers.append((server, server.connect("client-connected", self._connected)))
+        self._handlers = handlers
         self._context = glib.MainContext()
         self._loop = glib.MainLoop.new(self._context, False)
         source = server.create_source(None)
         source.attach(self._context)
-        housekeeping = glib.timeout_source_new(HOUSEKEEPING_MS)
-        housekeeping.set_callback(lambda *_: self._housekeeping())
-        housekeeping.attach(self._context)
-        self._sources = (source, housekeeping)
+        ticks = glib.timeout_source_new(max(1, round(1000 / self._fps)))
+        ticks.set_callback(lambda *_: self._tick())
+        ticks.attach(self._context)
+        self._sources: tuple[Any, ...] = (source, ticks)
         self._thread = threading.Thread(target=self._loop.run, name="facewire-rtsp", daemon=True)
         self._thread.start()
         return server
@@ -200,6 +234,11 @@ class RtspSink:
         self._server.client_filter(lambda *_: rtsp.RTSPFilterResult.REMOVE)
         self._loop.quit()
         self._thread.join(5.0)
+        for thing, handler in self._handlers:
+            thing.disconnect(handler)
+        # The socket stays open as long as anything of these is referred to, and so would the port.
+        self._handlers, self._sources, self._server = [], (), None
+        self._arrivals.clear()
         with self._lock:
             self._feed = None
 
