@@ -124,8 +124,8 @@ def save_atomically(path: Path, array: NDArray[Any]) -> None:
     partial.replace(path)
 
 
-def prepare(entry: ClipEntry, cache: Path, size: int, landmarks: bool = True) -> None:
-    """Decode one clip into the cache unless it is there already."""
+def prepare(entry: ClipEntry, cache: Path, size: int, landmarks: bool = True, stride: int = 1) -> None:
+    """Decode one clip into the cache unless it is there already; stride > 1 keeps each stride-th frame."""
     cache.mkdir(parents=True, exist_ok=True)
     frames_path = cache / f"{entry.name}.frames.npy"
     if not frames_path.is_file():

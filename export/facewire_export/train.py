@@ -67,14 +67,16 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
         return UpscalerTask(tier, pools["train"], pools["val"], lpips, pyramid, 2 * batch)
     from facewire_export.training.background import BackgroundTask
 
-    return BackgroundTask(pools["train"], pools["val"], options.weights, device, 4 * batch)
+    return BackgroundTask(pools["train"], pools["val"], options.weights, 4 * batch)
 
 
 def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> dict[str, Pool]:
     """Training and held-out clips as the task needs them."""
     val = options.val or options.clips.parent / "val"
     size = 512 if name == "upscaler" else CODED_SIZE
-    kind: dict[str, Any] = {"landmarks": name in ("animator", "background"), "native_only": name == "interpolator"}
+    kind: dict[str, Any] = {"landmarks": name == "animator", "native_only": name == "interpolator"}
+    if name in ("upscaler", "background"):
+        kind["stride"] = 8  # neighbouring frames teach these nothing new
     return {
         key: open_pool(folder, options.cache, size, device, **kind)
         for key, folder in (("train", options.clips), ("val", val))

@@ -49,7 +49,7 @@ class Pool:
         return torch.from_numpy(np.stack([self.points[c][f] for c, f in chosen])).to(self.device)
 
 
-def _prepare(job: tuple[ClipEntry, Path, int, bool]) -> None:
+def _prepare(job: tuple[ClipEntry, Path, int, bool, int]) -> None:
     prepare(*job)
 
 
@@ -61,13 +61,14 @@ def open_pool(
     *,
     landmarks: bool = True,
     native_only: bool = False,
+    stride: int = 1,
     workers: int = 2,
 ) -> Pool:
     """Decode what the cache lacks, then open every clip of at least two frames; DatasetError when the folder is unusable."""
     entries = [e for e in read_table(folder) if e.size >= size and (e.native_25fps or not native_only)]
-    place = cache / f"{folder.name}-{size}"
+    place = cache / (f"{folder.name}-{size}" if stride == 1 else f"{folder.name}-{size}-{stride}")
     with ProcessPoolExecutor(workers) as processes:
-        list(processes.map(_prepare, [(e, place, size, landmarks) for e in entries]))
+        list(processes.map(_prepare, [(e, place, size, landmarks, stride) for e in entries]))
     clips = [clip for clip in (load(e, place) for e in entries) if len(clip.frames) >= 2]
     resident = None
     if device.type == "cuda":
