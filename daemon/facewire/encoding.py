@@ -1,0 +1,312 @@
+"""Encoding: camera pictures in, messages out. No clock, no socket, no thread: time comes with the frames.
+
+    frame -> face -> crop -> keypoints -> bundle
+                       \\-> pivot, when the policy asks for one
+
+    encoding = open_encoding(profile("vsat"))
+    for frame in frames:
+        for message in encoding.push(frame):
+            ...
+
+A new pivot starts a new epoch. In a file it starts at once. On a link (`paced`) the pivot's slices take their time; the
+old epoch goes on, by its own crop, until `pivot_sent` says that they are out: the receiver never waits for a picture.
+
+No face: the last keypoints are sent again and marked (the receiver holds its picture). Several faces: the one that was
+followed, else the largest. No face yet: nothing is sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from facewire.face.crop import cut
+from facewire.networks import ENCODER, Networks, open_networks
+from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken
+from facewire.planes import resized, to_planes
+from facewire.profiles import Profile
+from facewire.still import settle
+from facewire.types import Bundle, Crop, Epoch, Frame, GridPoints, KeypointFrame, Message, Picture, Points
+from facewire.watching import FaceWatch, Finder
+from facewire.wire.keypoints import to_grid
+from facewire.wire.pivot import content_id, encode_pivot, slices
+
+CODED_SIZE = 256
+MEASURE_SECONDS = 0.48
+"""Seconds between two measurements of head pose and background."""
+MAX_GAP_SECONDS = 50.0
+"""Longer pauses of a source are shortened to this, which receivers still believe."""
+
+
+class Meter(Protocol):
+    """Measures what a coded picture shows (scene.SceneMeter)."""
+
+    def measure(self, picture: Picture) -> Scene: ...
+
+
+@dataclass(frozen=True)
+class EncodingCounters:
+    """What happened so far. held: keypoint frames sent without a face."""
+
+    frames: int = 0
+    keypoint_frames: int = 0
+    pivots: int = 0
+    reuses: int = 0
+    held: int = 0
+
+
+class Encoding:
+    """The steps for one stream. Raises ModelError.
+
+    stream: 32-bit number that names it, random if None. paced: see above.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        profile: Profile,
+        finder: Finder,
+        meter: Meter,
+        fps: float = 25.0,
+        policy: PivotPolicy | None = None,
+        stream: int | None = None,
+        paced: bool = False,
+    ) -> None:
+        self.profile = profile
+        self.fps = fps
+        self.counters = EncodingCounters()
+        self.number = -1
+        """Number of the newest frame."""
+        self._network_id = networks.id
+        self._keypoints = networks["keypoints"]
+        self._keypoint_size = self._keypoints.inputs["picture"][-1] or CODED_SIZE
+        self._watch = FaceWatch(finder, fps)
+        self._meter = meter
+        self._policy = policy or PivotPolicy(profile.pivot_interval, fps)
+        self._stream = secrets.randbits(32) if stream is None else stream
+        self._paced = paced
+        self._cuts = CutDetector()
+        self._measure_every = max(1, round(MEASURE_SECONDS * fps))
+        self._measured = -self._measure_every
+        self._next = 0
+        self._last: Frame | None = None
+        self._shape: tuple[int, ...] = ()
+        self._forced = ""
+        self._epochs = 0
+        self._epoch: Epoch | None = None
+        self._pending: Taken | None = None
+        self._is_sent = False
+        self._points: GridPoints | None = None
+        self._gathered: list[KeypointFrame] = []
+
+    @property
+    def face_seen(self) -> bool:
+        """Whether there is a face now."""
+        return self._watch.face_seen
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The running epoch; None before the first keypoint frame."""
+        return self._epoch
+
+    @property
+    def pending(self) -> bytes | None:
+        """Content id of the pivot that waits for its slices to be sent."""
+        return None if self._pending is None else self._pending.pivot_id
+
+    def push(self, frame: Frame) -> list[Message]:
+        """Take the next frame; returns what is to be sent now, in order."""
+        self.number = self._number_of(frame)
+        self.counters = replace(self.counters, frames=self.counters.frames + 1)
+        self._last = frame
+        if frame.picture.shape != self._shape:
+            self._forced = "other picture size" if self._has_begun() else ""
+            self._shape = frame.picture.shape
+            self._policy.forget()
+        self._watch.update(frame.picture, self.number, at_once=not self._has_begun())
+        if not self._has_begun() and not self._watch.stable:
+            return []
+        return self._code(frame.picture) if self.number >= self._next else []
+
+    def flush(self) -> list[Message]:
+        """The end of the stream: the last frame becomes a keypoint frame, what was gathered is given out."""
+        out: list[Message] = []
+        if self._last is not None and self._watch.crop is not None and self.number > self._next - self._every:
+            out += self._code(self._last.picture)
+        return out + self._take_gathered()
+
+    def announce(self, pivots: bool = True) -> list[Message]:
+        """What a late joiner needs: the epoch, and (`pivots`) every slice of its pivot and of the one on its way.
+
+        Without pivots: the reminder that is sent at intervals.
+        """
+        out: list[Message] = [] if self._epoch is None else [self._epoch]
+        if pivots:
+            self._policy.forget()
+            for taken in (self._policy.current if self._epoch is not None else None, self._pending):
+                if taken is not None:
+                    out += slices(taken.data, self.profile.slice_bytes)
+        return out
+
+    def pivot_sent(self, pivot_id: bytes) -> None:
+        """The slices of the pending pivot are out: its epoch starts with the next keypoint frame."""
+        self._is_sent = self._is_sent or pivot_id == self.pending
+
+    def view(self, picture: Picture, size: int = 2 * CODED_SIZE) -> Picture | None:
+        """The part of a camera picture that is coded now, at any size; None if nothing is. For looking at only."""
+        current = self._policy.current
+        if current is None or picture.shape != current.shape:
+            return None
+        return cut(picture, current.crop, size)
+
+    @property
+    def _every(self) -> int:
+        return self.profile.skip + 1
+
+    def _has_begun(self) -> bool:
+        return self._epoch is not None or self._pending is not None
+
+    def _number_of(self, frame: Frame) -> int:
+        if self._last is None:
+            return 0
+        gap = min(max(frame.time - self._last.time, 0.0), MAX_GAP_SECONDS)
+        return self.number + max(1, round(gap * self.fps))
+
+    def _code(self, picture: Picture) -> list[Message]:
+        """One keypoint frame, and the pivot if one is due."""
+        self._next = self.number + self._every
+        wanted = self._watch.crop
+        out: list[Message] = []
+        coded: Picture | None = None
+        if wanted is not None and self._watch.face_seen:
+            coded = cut(picture, wanted, CODED_SIZE)
+            out += self._choose_pivot(coded, wanted)
+            if self._pending is not None and (not self._paced or self._is_sent):
+                return self._switch(picture, coded, wanted) + out + self._take_full()
+        if self._epoch is not None:
+            self._gather(self._running_points(picture, coded, wanted))
+        return out + self._take_full()
+
+    def _choose_pivot(self, coded: Picture, crop: Crop) -> list[Message]:
+        """Asks the policy; returns the slices of a new pivot."""
+        current = self._policy.current
+        if self._pending is not None:
+            return []  # one at a time: a slow link would never finish any
+        if current is not None and crop == current.crop:
+            if self._cuts.update(coded):
+                self._forced = "scene cut"
+        else:
+            self._cuts.reset()
+        scene: Scene | None = None
+        if self.number - self._measured >= self._measure_every:
+            self._measured = self.number
+            scene = self._meter.measure(coded)
+        decision: Decision = self._policy.judge(self.number, crop, scene, self._forced)
+        if decision.reuse is not None:
+            self._pending, self._is_sent = decision.reuse, True
+            self.counters = replace(self.counters, reuses=self.counters.reuses + 1)
+            return []
+        if not decision.new:
+            return []
+        self._forced = ""
+        data = encode_pivot(coded, self.profile.pivot_bytes)
+        self._pending = Taken(content_id(data), data, crop, scene or self._meter.measure(coded), self._shape)
+        self._is_sent = False
+        self.counters = replace(self.counters, pivots=self.counters.pivots + 1)
+        return list(slices(data, self.profile.slice_bytes))
+
+    def _switch(self, picture: Picture, coded: Picture, wanted: Crop) -> list[Message]:
+        """Start the pending pivot's epoch with this frame."""
+        taken = self._pending
+        assert taken is not None
+        self._pending, self._is_sent = None, False
+        out = self._take_gathered()
+        if taken.shape != picture.shape:
+            return out  # the camera's size changed meanwhile; the policy will ask again
+        self._policy.take(self.number, taken)
+        points = self._find(coded if taken.crop == wanted else cut(picture, taken.crop, CODED_SIZE))
+        step = self.profile.keypoint_step
+        reference = to_grid(points, step)
+        self._epoch = Epoch(
+            stream=self._stream,
+            number=self._epochs % 256,
+            first_frame=self.number,
+            pivot_id=taken.pivot_id,
+            pivot_bytes=len(taken.data),
+            coded_size=CODED_SIZE,
+            fps=self.fps,
+            skip=self.profile.skip,
+            network=self._network_id,
+            step=step,
+            reference=reference,
+        )
+        self._epochs += 1
+        self._points = None
+        self._gather(points)
+        return [*out, self._epoch]
+
+    def _running_points(self, picture: Picture, coded: Picture | None, wanted: Crop | None) -> Points | None:
+        """Keypoints by the running epoch's crop; None where there is no face to find them on."""
+        current = self._policy.current
+        assert current is not None
+        if not self._watch.face_seen or current.shape != picture.shape:
+            return None
+        if coded is not None and wanted == current.crop:
+            return self._find(coded)
+        return self._find(cut(picture, current.crop, CODED_SIZE)) if self._watch.lies_in(current.crop) else None
+
+    def _find(self, coded: Picture) -> Points:
+        planes = resized(to_planes(coded), self._keypoint_size)
+        return np.asarray(self._keypoints.run({"picture": planes})["keypoints"][0], np.float32)
+
+    def _gather(self, points: Points | None) -> None:
+        epoch = self._epoch
+        assert epoch is not None
+        assert epoch.reference is not None
+        held = points is None
+        if points is not None:
+            self._points = settle(points, epoch.step, epoch.reference, self._points)
+        elif self._points is None:
+            return
+        assert self._points is not None
+        self._gathered.append(KeypointFrame(self.number, self._points, held))
+        counters = self.counters
+        self.counters = replace(
+            counters, keypoint_frames=counters.keypoint_frames + 1, held=counters.held + held
+        )
+
+    def _take_full(self) -> list[Message]:
+        return self._take_gathered() if len(self._gathered) >= self.profile.bundle_frames else []
+
+    def _take_gathered(self) -> list[Message]:
+        if not self._gathered or self._epoch is None:
+            return []
+        bundle = Bundle(self._epoch.number, tuple(self._gathered))
+        self._gathered = []
+        return [bundle]
+
+
+def open_encoding(
+    profile: Profile,
+    models: str = "",
+    fps: float = 25.0,
+    threads: int = 1,
+    pivots: str = "adaptive",
+    limits: Limits | None = None,
+    paced: bool = False,
+) -> Encoding:
+    """Encoding with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency.
+
+    models: directory of the networks, "" for the installed ones; pivots: "adaptive" or "first".
+    """
+    from facewire.face.finder import FaceFinder
+    from facewire.scene import SceneMeter
+
+    networks = open_networks(models, threads, ENCODER)
+    policy = PivotPolicy(profile.pivot_interval, fps, limits, pivots == "adaptive")
+    return Encoding(
+        networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, paced=paced
+    )
