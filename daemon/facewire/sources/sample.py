@@ -11,7 +11,7 @@ from facewire.types import Frame
 
 
 class SampleSource:
-    """`sample:[?size=512&seconds=20]`; without `seconds` it never ends. Frame n is the same each time it is asked for."""
+    """`sample:[?size=512&seconds=20]`; without `seconds` it never ends. Frame n is always the same picture."""
 
     def __init__(self, spec: Spec, fps: float, pace: bool = True) -> None:
         """Load the portrait. Raises MissingDependency when scikit-image's wheel is not installed."""

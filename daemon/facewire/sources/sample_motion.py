@@ -44,7 +44,7 @@ def expression(time: float) -> Expression:
     """What the face does at `time` seconds."""
     talk = _talking(time)
     return Expression(
-        yaw=5.0 * _wave(time, 6.1) + 3.0 * _wave(time, 3.7, 0.3) + 7.0 * _glance(time) + 1.2 * _wave(time, 1.31) * talk,
+        yaw=6.5 * _wave(time, 6.1) + 4.0 * _wave(time, 3.7, 0.3) + 8.0 * _glance(time) + 1.2 * _wave(time, 1.31) * talk,
         pitch=2.5 * _wave(time, 4.7, 0.1) + 1.5 * talk * _wave(time, 0.93) + 4.0 * _nod(time),
         roll=3.0 * _wave(time, 7.9, 0.55) + 1.6 * _wave(time, 2.9, 0.2),
         right=3.0 * _wave(time, 8.3, 0.15) + 1.0 * _wave(time, 2.3),

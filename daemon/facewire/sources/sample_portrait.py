@@ -40,10 +40,10 @@ OUTLINE = (
     (160, 200), (165, 215), (160, 240), (75, 240), (77, 200), (81, 179), (80, 160), (79, 150), (77, 140))
 """Hair, ears, jaw, neck and the collar below, portrait pixels."""
 SUIT = ((0, 150), (60, 140), (90, 140), (150, 165), (240, 215), (240, 240), (0, 240))
-RING = ((70, 149), (80, 149), (92, 151), (104, 154), (116, 158), (128, 163), (140, 168), (150, 173), (160, 179))
+RING = ((70, 149), (80, 149), (92, 151), (104, 154), (116, 158), (128, 163.2), (140, 168.9), (150, 174.4), (160, 181))
 """Upper edge of the suit's ring where the neck hides it, as it must go."""
 RING_COLOUR = (124, 112, 130)
-RING_INSIDE = (16, 14, 16)
+RING_INSIDE = (9, 7, 4)
 COLLAR = 190
 HAIR_ENDS = 130.0
 """Above this the outline may reach into the plain background; below, the suit's ring is close."""
@@ -111,9 +111,9 @@ class Portrait:
         wall = cv2.GaussianBlur(cv2.inpaint(np.ascontiguousarray(small), suit, 4, cv2.INPAINT_TELEA), (0, 0), 3.0)
         # The suit's ring goes on behind the neck.
         wall = cv2.resize(wall, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)
-        ring = [np.array([*RING, (160, 240), (75, 240)], np.int32) * 4]
-        cv2.fillPoly(wall, ring, RING_INSIDE, cv2.LINE_AA)
-        cv2.polylines(wall, [np.array(RING, np.int32) * 4 + 8], False, RING_COLOUR, 18, cv2.LINE_AA)
+        ring = np.rint(np.array([*RING, (160, 240), (75, 240)]) * 4).astype(np.int32)
+        cv2.fillPoly(wall, [ring], RING_INSIDE, cv2.LINE_AA)
+        cv2.polylines(wall, [ring[:len(RING)] + 8], False, RING_COLOUR, 18, cv2.LINE_AA)
         wall = cv2.resize(wall, small.shape[1::-1], interpolation=cv2.INTER_AREA)
         # Nothing moves at the collar's end, where the head's layer fades out.
         hole[COLLAR:] = 0
