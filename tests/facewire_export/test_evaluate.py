@@ -21,8 +21,9 @@ from facewire.wire.container import Writer
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import content_id, encode_pivot
 from facewire_export import evaluate as module
+from facewire_export.comparison import Settings
 from facewire_export.dataset import ClipEntry
-from facewire_export.evaluate import Settings, coprime, evaluate
+from facewire_export.evaluate import coprime, evaluate
 from facewire_export.judge import Judge, Seen
 from facewire_export.playback import play, shorten, source_pictures
 from facewire_export.sheets import SheetRow, contact_sheet, region

@@ -1,0 +1,183 @@
+"""Both pipelines from end to end, without clock and socket: as fast as this machine does them.
+
+Each function here runs in a process of its own on a given number of cores (timing.on_cores).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facewire.errors import FacewireError
+from facewire.networks import Networks
+from facewire.planes import resized, to_planes
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
+from facewire.wire.keypoints import to_grid
+from facewire.wire.pivot import content_id, encode_pivot
+from facewire_export.timing import peak_memory_mb
+
+STEP = 0.5
+CODED = 256
+
+
+def pictures_of(spec: str, count: int) -> Iterator[Picture]:
+    """The first pictures of a source, as fast as they can be had."""
+    from facewire.sources import open_source
+
+    with closing(open_source(spec, 25.0, pace=False)) as source:
+        for _ in range(count):
+            frame = source.read(10.0)
+            if frame is None:
+                return
+            yield frame.picture
+
+
+def square(picture: Picture, size: int) -> Picture:
+    """The middle square of a picture at size x size."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    part = picture[top : top + side, left : left + side]
+    way = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(part, (size, size), interpolation=way), np.uint8)
+
+
+def keypoints_of(networks: Networks, picture: Picture) -> NDArray[np.float32]:
+    """float32 [10, 2] of a picture."""
+    network = networks["keypoints"]
+    size = next(iter(network.inputs.values()))[-1] or CODED
+    planes = resized(to_planes(square(picture, CODED)), size)
+    return np.asarray(network.run({"picture": planes})["keypoints"][0], np.float32)
+
+
+def stream_of(networks: Networks, pictures: Iterator[Picture], skip: int = 1) -> list[Message]:
+    """What an encoder sends for these pictures with one pivot and small bundles."""
+    messages: list[Message] = []
+    for number, picture in enumerate(pictures):
+        if not messages:
+            data = encode_pivot(square(picture, CODED), 4000)
+            messages.append(Epoch(1, 0, 0, content_id(data), len(data), CODED, 25.0, skip, networks.id, STEP))
+            messages.append(PivotSlice(content_id(data), 0, len(data), data))
+        if number % (skip + 1) == 0:
+            grid = to_grid(keypoints_of(networks, picture), STEP)
+            messages.append(Bundle(0, (KeypointFrame(number, grid),)))
+    if not messages:
+        raise FacewireError("the source gave no picture; try --source sample:")
+    return messages
+
+
+def decoder_fps(models: str, spec: str, size: int, workers: int, seconds: float) -> dict[str, Any]:
+    """Shown frames a second of reconstruction, interpolation and upscaling at skip 1.
+
+    workers 1: one after the other on one thread; 2: upscaling on a thread of its own, as the daemon has it.
+    """
+    from facewire.decoding import Decoding
+    from facewire.networks import open_networks
+
+    networks = open_networks(models, 1)
+    messages = stream_of(networks, pictures_of(spec, 251))
+    decoding = Decoding(networks, size)
+    for message in messages[:6]:
+        for _ in decoding.push(message):
+            pass
+    counters = decoding.counters
+    generated, interpolated = counters.generated, counters.interpolated
+    handoff: queue.Queue[Any] = queue.Queue(4)
+    failures: list[BaseException] = []
+
+    def upscale() -> None:
+        try:
+            while (rebuilt := handoff.get()) is not None:
+                decoding.show(rebuilt)
+        except BaseException as error:
+            failures.append(error)
+            while handoff.get() is not None:
+                pass
+
+    worker = threading.Thread(target=upscale, daemon=True)
+    started, shown = time.perf_counter(), 0
+    if workers > 1:
+        worker.start()
+    for message in messages[6:]:
+        for rebuilt in decoding.animator.push(message):
+            if workers > 1:
+                handoff.put(rebuilt)
+            else:
+                decoding.show(rebuilt)
+            shown += 1
+        if time.perf_counter() - started > seconds or failures:
+            break
+    if workers > 1:
+        handoff.put(None)
+        worker.join()
+    spent = time.perf_counter() - started
+    if failures:
+        raise failures[0]
+    generated, interpolated = counters.generated - generated, counters.interpolated - interpolated
+    return {
+        "shown_fps": round(shown / spent, 2),
+        "frames": shown,
+        "interpolated_share": round(interpolated / max(1, generated + interpolated), 3),
+        "threads": workers,
+        "peak_memory_mb": round(peak_memory_mb()),
+    }
+
+
+def wide_clip(spec: str, path: Path, frames: int, width: int = 1280, height: int = 720) -> None:
+    """Write a 25-fps H.264 clip with the source's picture in the middle of a wider one."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "20", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in pictures_of(spec, frames):
+            tile = square(picture, height)
+            side = (width - height) // 2
+            wide = cv2.copyMakeBorder(tile, 0, 0, side, width - height - side, cv2.BORDER_REPLICATE)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(wide, np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def encoder_fps(models: str, clip: str, profile_name: str, seconds: float) -> dict[str, Any]:
+    """Camera frames a second of decoding the clip, finding the face, keypoints, pivots and packing."""
+    from facewire.files import _encoder
+    from facewire.profiles import profile
+    from facewire.wire.packets import pack
+
+    encoding = _encoder(models, "adaptive")(profile(profile_name), 25.0)
+    from facewire.sources import open_source
+
+    count = sent = 0
+    slowest = 0.0
+    with closing(open_source(f"file:{clip}", 25.0, pace=False)) as source:
+        first = source.read(10.0)
+        if first is None:
+            raise FacewireError(f"{clip}: no picture")
+        encoding.push(first)
+        started = time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            frame = source.read(10.0)
+            if frame is None:
+                break
+            begun = time.perf_counter()
+            sent += sum(len(pack(message)) for message in encoding.push(frame))
+            slowest = max(slowest, time.perf_counter() - begun)
+            count += 1
+        spent = time.perf_counter() - started
+    if not count:
+        raise FacewireError(f"{clip}: holds one picture only")
+    return {
+        "camera_fps": round(count / spent, 2),
+        "frames": count,
+        "slowest_push_ms": round(slowest * 1000, 1),
+        "payload_kbps": round(sent * 8 / 1000 / (count / 25), 2),
+        "peak_memory_mb": round(peak_memory_mb()),
+    }
