@@ -1,0 +1,283 @@
+"""The encoder daemon: the outer loop around source, encoding and link. Clock, socket and threads live here.
+
+    source (thread) --6 frames--> encoding --> outbox --under the profile's ceiling--> publisher
+
+One thread does all but reading the source. With nobody listening nothing is queued; who joins is told the epoch at once
+and gets the pivot's slices between the keypoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from facewire.config import EncoderConfig
+from facewire.encoding import Encoding, EncodingCounters, open_encoding
+from facewire.keeper import SourceKeeper
+from facewire.logs import Fault
+from facewire.pacing import Outbox
+from facewire.pivots import Limits
+from facewire.profiles import Profile
+from facewire.record import Recorder, recorder
+from facewire.service import Notifier
+from facewire.transport import Publisher, Subscribers, Traffic
+from facewire.types import Bundle, Frame, Message
+
+log = logging.getLogger(__name__)
+
+TICK = 0.02
+"""Seconds between two looks at the outbox: how late a message may be."""
+STATUS_SECONDS = 10.0
+ANNOUNCE_SECONDS = 1.0
+"""Least time between two announcements with pivots: a peer that joins and leaves for ever costs no more."""
+FLOWING = 5.0
+"""Seconds without a coded frame after which the watchdog is not fed."""
+SEND_BUFFER_SECONDS = 1.0
+
+
+class Link(Protocol):
+    """Where messages go (transport.Publisher)."""
+
+    traffic: Traffic
+    subscribers: Subscribers
+
+    def send(self, data: bytes) -> None: ...
+
+    def poll(self, timeout: float = 0.0) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Keeper(Protocol):
+    """Where frames come from (keeper.SourceKeeper)."""
+
+    trouble: str | None
+    dropped: int
+
+    @property
+    def is_empty(self) -> bool: ...
+
+    def read(self, timeout: float) -> Frame | None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class EncoderStatus:
+    """All counters at one moment (`time` in seconds)."""
+
+    time: float
+    traffic: Traffic
+    encoding: EncodingCounters
+    pivot_age: float | None
+    receivers: int
+    garbage: int
+    dropped: int
+    """Bundles that the link was too slow for."""
+    missed: int
+    """Frames that this machine was too slow for."""
+
+    def since(self, before: EncoderStatus) -> tuple[str, dict[str, object]]:
+        """One line for people, and the same as fields, about the time between two readings."""
+        seconds = max(1e-9, self.time - before.time)
+        fps = (self.encoding.frames - before.encoding.frames) / seconds
+        keypoints = (self.encoding.keypoint_frames - before.encoding.keypoint_frames) / seconds
+        kbps = (self.traffic.wire - before.traffic.wire) * 8 / 1000 / seconds
+        age = "no pivot yet" if self.pivot_age is None else f"pivot {self.pivot_age:.0f} s old"
+        parts = [f"{fps:.1f} fps read", f"{keypoints:.1f} keypoint frames/s", f"{kbps:.2f} kbit/s all-in", age]
+        parts.append(f"{self.receivers} receiver{'' if self.receivers == 1 else 's'}")
+        troubles = {
+            "without a face": self.encoding.held - before.encoding.held,
+            "bundles dropped": self.dropped - before.dropped,
+            "frames missed": self.missed - before.missed,
+            "garbage": self.garbage - before.garbage,
+        }
+        parts += [f"{count} {name}" for name, count in troubles.items() if count]
+        fields: dict[str, object] = {
+            "fps": round(fps, 1),
+            "keypoint_fps": round(keypoints, 1),
+            "kbps": round(kbps, 2),
+            "pivot_age": "" if self.pivot_age is None else round(self.pivot_age, 1),
+            "receivers": self.receivers,
+            **{name.replace(" ", "_"): count for name, count in troubles.items()},
+        }
+        return ", ".join(parts), fields
+
+
+class Encoder:
+    """The daemon's parts. `run` works until `stop` is set or a file source has ended; everything is closed then."""
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        source: Keeper,
+        link: Link,
+        profile: Profile,
+        notifier: Notifier,
+        stop: threading.Event,
+        status_seconds: float = STATUS_SECONDS,
+        record: Recorder | None = None,
+    ) -> None:
+        self.status: EncoderStatus | None = None
+        self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
+        self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
+        self._outbox = Outbox(profile)
+        self._delivered: bytes | None = None
+        self._owed = False
+        self._announced = self._reminded = self._coded = float("-inf")
+        self._lost = Fault(log, "source-lost", logging.ERROR)
+        self._faceless = Fault(log, "no-face")
+        self._slow = Fault(log, "too-slow")
+
+    def run(self) -> None:
+        """Send until `stop` is set."""
+        self._notifier.ready()
+        before = self._reading(time.monotonic())
+        try:
+            while not self._stop.is_set() and not self._source.is_empty:
+                frame = self._source.read(TICK)
+                now = time.monotonic()
+                if frame is not None:
+                    self._coded = now
+                    self._queue(self._encoding.push(frame), now)
+                    self._save(frame)
+                self._serve(now)
+                self._check(now)
+                if now - before.time >= self._status_seconds:
+                    before = self._tell(before, now)
+            self._queue(self._encoding.flush(), time.monotonic())
+            for data in self._outbox.drain():
+                self._link.send(data)
+        finally:
+            self._source.close()
+            self._link.close()
+
+    def _serve(self, now: float) -> None:
+        """Peers and the link."""
+        if self._link.poll():
+            self._owed = True
+        if self._owed and now - self._announced >= ANNOUNCE_SECONDS:
+            self._owed = False
+            self._announced = self._reminded = now
+            self._outbox.put(self._encoding.announce(), now)
+        elif now - self._reminded >= self._profile.announce_interval and self._link.subscribers.now:
+            self._reminded = now
+            self._outbox.put(self._encoding.announce(pivots=False), now)
+        for data in self._outbox.due(now):
+            self._link.send(data)
+        epoch, pending = self._encoding.epoch, self._encoding.pending
+        if pending is not None and not self._outbox.holds(pending):
+            self._encoding.pivot_sent(pending)
+        if epoch is not None and self._link.subscribers.now and not self._outbox.holds(epoch.pivot_id):
+            self._delivered = epoch.pivot_id
+
+    def _queue(self, messages: list[Message], now: float) -> None:
+        if not messages or not self._link.subscribers.now:
+            return
+        epoch, pending = self._encoding.epoch, self._encoding.pending
+        current = None if epoch is None else epoch.pivot_id
+        self._outbox.forget(name for name in (current, pending) if name is not None)
+        if current is not None and current != self._delivered and self._outbox.holds(current):
+            # Nobody can have this pivot yet: without it keypoints are worth nothing, and it is there sooner alone.
+            messages = [message for message in messages if not isinstance(message, Bundle)]
+        self._outbox.put(messages, now)
+
+    def _save(self, frame: Frame) -> None:
+        epoch = self._encoding.epoch
+        if self._record is None or epoch is None or not self._record.wants(self._encoding.number):
+            return
+        view = self._encoding.view(frame.picture)
+        if view is not None:
+            self._record.save(epoch.stream, self._encoding.number, view)
+
+    def _check(self, now: float) -> None:
+        trouble = self._source.trouble
+        if trouble is not None:
+            self._lost.begin(f"{trouble}; trying again")
+        elif self._lost.active:
+            self._lost.end("the source is back")
+        if trouble is None and self._encoding.counters.frames:
+            if self._encoding.face_seen:
+                self._faceless.end("there is a face")
+            else:
+                self._faceless.begin("no face in the picture; receivers hold what they show")
+        if now - self._coded < FLOWING:
+            self._notifier.alive()
+
+    def _reading(self, now: float) -> EncoderStatus:
+        encoding, epoch = self._encoding, self._encoding.epoch
+        return EncoderStatus(
+            time=now,
+            traffic=self._link.traffic,
+            encoding=encoding.counters,
+            pivot_age=None if epoch is None else (encoding.number - epoch.first_frame) / epoch.fps,
+            receivers=self._link.subscribers.now,
+            garbage=self._link.subscribers.garbage,
+            dropped=self._outbox.dropped,
+            missed=self._source.dropped,
+        )
+
+    def _tell(self, before: EncoderStatus, now: float) -> EncoderStatus:
+        self.status = status = self._reading(now)
+        text, fields = status.since(before)
+        log.info("%s", text, extra={"fields": {"event": "status", **fields}})
+        self._notifier.status(self._source.trouble or text)
+        if status.missed - before.missed > 2:
+            self._slow.begin("this machine is too slow for its camera; frames are left out")
+        else:
+            self._slow.end("this machine keeps up again")
+        return status
+
+
+def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT (or until `stop` is set, or a file without ?loop ends). Returns the code.
+
+    Raises SourceError, ModelError, ConfigError, MissingDependency for what only a person can mend.
+    """
+    if stop is None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    import cv2
+
+    cv2.setNumThreads(1)
+    profile = config.link()
+    buffer = max(4096, round(profile.ceiling_kbps * 1000 / 8 * SEND_BUFFER_SECONDS))
+    link = Publisher(config.bind, config.curve.keys, send_buffer=buffer)
+    notifier = Notifier()
+    try:
+        limits = Limits(config.pivots.yaw, config.pivots.pitch, config.pivots.roll, config.pivots.background)
+        encoding = open_encoding(
+            profile,
+            config.network.models,
+            config.fps,
+            config.network.threads,
+            config.pivots.policy,
+            limits,
+            paced=True,
+        )
+        source = SourceKeeper(config.source, config.fps)
+    except BaseException:
+        link.close()
+        raise
+    log.info("encoder: %s -> %s, profile %s", source.name, link.endpoint, profile.name)
+    encoder = Encoder(
+        encoding,
+        source,
+        link,
+        profile,
+        notifier,
+        stop,
+        float(os.environ.get("FACEWIRE_STATUS_SECONDS", STATUS_SECONDS)),
+        recorder("real"),
+    )
+    try:
+        encoder.run()
+    finally:
+        notifier.stopping()
+    return 0
