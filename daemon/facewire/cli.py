@@ -125,7 +125,7 @@ def _inspect(options: argparse.Namespace) -> int:
     _quietly(options)
     from facewire import inspect
 
-    return inspect.run(options.input, json=options.json)
+    return inspect.run(options.input, options.json)
 
 
 def _demo(options: argparse.Namespace) -> int:
