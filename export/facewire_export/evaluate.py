@@ -22,10 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from facewire.encoding import Encoding, open_encoding
 from facewire.errors import FacewireError
 from facewire.networks import Networks, open_networks
 from facewire.networks.manifest import MANIFEST, default_directory
-from facewire.profiles import PROFILES
+from facewire.profiles import PROFILES, Profile
 from facewire.types import Message
 from facewire_export.comparison import Comparison, Settings
 from facewire_export.dataset import ClipEntry, read_table
@@ -36,7 +37,7 @@ from facewire_export.playback import play, shorten, source_pictures
 from facewire_export.sheets import contact_sheet, save_png
 from facewire_export.tables import markdown, summary
 
-QUICK_FRAMES = 50
+QUICK_FRAMES = 40
 
 
 
@@ -51,7 +52,10 @@ def compress_clip(source: Path, out: Path, settings: Settings, report: Path, mod
     """`facewire compress`, in this process; `models`: the networks' folder."""
     from facewire.files import compress
 
-    compress(source, out, settings.profile, settings.skip, settings.pivots, report, models)
+    def encoder(profile: Profile, fps: float) -> Encoding:
+        return open_encoding(profile, models, fps, pivots=settings.pivots)
+
+    compress(source, out, settings.profile, settings.skip, settings.pivots, report, encoder=encoder)
 
 
 def messages_of(path: Path) -> Iterator[Message]:

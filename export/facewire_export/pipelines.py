@@ -148,11 +148,11 @@ def wide_clip(spec: str, path: Path, frames: int, width: int = 1280, height: int
 
 def encoder_fps(models: str, clip: str, profile_name: str, seconds: float) -> dict[str, Any]:
     """Camera frames a second of decoding the clip, finding the face, keypoints, pivots and packing."""
-    from facewire.files import _encoder
+    from facewire.encoding import open_encoding
     from facewire.profiles import profile
     from facewire.wire.packets import pack
 
-    encoding = _encoder(models, "adaptive")(profile(profile_name), 25.0)
+    encoding = open_encoding(profile(profile_name), models, 25.0, threads=1)
     from facewire.sources import open_source
 
     count = sent = 0

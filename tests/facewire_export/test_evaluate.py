@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 
 from facewire.errors import FacewireError
 from facewire.networks import Networks
+from facewire.networks.manifest import MANIFEST, default_directory
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.container import Writer
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import content_id, encode_pivot
 from facewire_export import evaluate as module
+from facewire_export.cli import main
 from facewire_export.comparison import Settings
 from facewire_export.dataset import ClipEntry
 from facewire_export.evaluate import coprime, evaluate
 from facewire_export.judge import Judge, Seen
+from facewire_export.pipelines import wide_clip
 from facewire_export.playback import play, shorten, source_pictures
 from facewire_export.sheets import SheetRow, contact_sheet, region
 from facewire_export.tables import WAYS, markdown
@@ -240,6 +243,22 @@ def test_table_without_any_score() -> None:
 
 def test_the_command_line_needs_a_folder(tmp_path: Path) -> None:
     assert module.default_weights() is None or module.default_weights()
-    from facewire_export.cli import main
-
     assert main(["evaluate", str(tmp_path / "none")]) == 1
+
+
+@pytest.mark.skipif(not (default_directory() / MANIFEST).is_file(), reason="no networks in models_onnx")
+def test_the_command_on_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mediapipe", reason="mediapipe is not installed")
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    wide_clip("sample:", folder / "sample.mp4", 12, 256, 256)
+    out = tmp_path / "out"
+    words = ["evaluate", str(folder), "--out", str(out), "--weights", str(tmp_path), "--no-sheets", "--size", "128"]
+    assert main([*words, "--every", "4"]) == 0
+    assert "lpips is left out" in capsys.readouterr().err
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["all_same_length"]
+    assert summary["frames"] == 12
+    assert summary["settings"]["every"] == 5
+    assert summary["rate"]["bytes"]["total"] > summary["rate"]["bytes"]["pivots"] > 0
+    assert summary["scores"]["shown"]["mouth"] is not None
