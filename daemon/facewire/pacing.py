@@ -18,8 +18,9 @@ from facewire.transport import wire_bytes
 from facewire.types import Bundle, Message, PivotSlice
 from facewire.wire.packets import pack
 
-BURST_SECONDS = 1.0
-"""How much unused rate is saved up."""
+BURST_SECONDS = 0.2
+"""How much unused rate is saved up (at least a slice's worth). What is sent faster than the link carries it waits in a
+modem's queue, and the next keypoints behind it."""
 MARGIN = 0.93
 """Part of the ceiling that is used. The rest is for what is not counted here: heartbeats, retransmissions, connecting
 (a heartbeat takes 0.13 kbit/s: 5 % of the slowest profile)."""
@@ -35,7 +36,7 @@ class TokenBucket:
 
     def __init__(self, rate: float, burst: float) -> None:
         self.rate, self.burst = rate, burst
-        self.level = burst
+        self.level = 0.0
         self._at: float | None = None
 
     def refill(self, now: float) -> None:

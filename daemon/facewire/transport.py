@@ -105,12 +105,15 @@ def _load_keys(directory: Path, name: str) -> tuple[bytes, bytes | None]:
 class _Socket:
     """What both ends share: context, options, clean closing."""
 
-    def __init__(self, kind: int, curve: str, context: zmq.Context[zmq.Socket[bytes]] | None) -> None:
+    def __init__(
+        self, kind: int, endpoint: str, curve: str, context: zmq.Context[zmq.Socket[bytes]] | None
+    ) -> None:
         self._context = context or zmq.Context()
         self._owns_context = context is None
         self._socket: zmq.Socket[bytes] = self._context.socket(kind)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.IPV6, 1)
+        # Off for plain IPv4, where it would only turn addresses into [::ffff:127.0.0.1].
+        self._socket.setsockopt(zmq.IPV6, not re.match(r"tcp://[\d.*]+:", endpoint))
         self._curve = bool(curve)
         self.traffic = Traffic()
 
@@ -142,7 +145,7 @@ class Publisher(_Socket):
     ) -> None:
         check_endpoint(bind, bind=True)
         keys = _load_keys(Path(curve), "encoder.key_secret") if curve else None
-        super().__init__(zmq.XPUB, curve, context)
+        super().__init__(zmq.XPUB, bind, curve, context)
         socket = self._socket
         # Each new subscription is told to us, also the second one of the same topic: it wants the pivot.
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
@@ -215,7 +218,7 @@ class Subscriber(_Socket):
         check_endpoint(connect, bind=False)
         keys = _load_keys(Path(curve), "decoder.key_secret") if curve else None
         server = _load_keys(Path(curve), "encoder.key")[0] if curve else b""
-        super().__init__(zmq.SUB, curve, context)
+        super().__init__(zmq.SUB, connect, curve, context)
         socket = self._socket
         socket.setsockopt(zmq.RCVHWM, queue)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
