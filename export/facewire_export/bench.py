@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def bench(models: str, spec: str, size: int, seconds: float, say: Callable[[str]
     def add(place: dict[str, Any], name: str, cores: int, step: Callable[..., dict[str, Any]], *args: Any) -> None:
         try:
             place[name] = on_cores(cores, step, *args)
-        except (FacewireError, ImportError, NotImplementedError) as error:
+        except (FacewireError, ImportError, BrokenExecutor) as error:
             place[name] = {"error": " ".join(str(error).split()) or type(error).__name__}
         say(f"{name:<24} {_line(place[name])}")
 

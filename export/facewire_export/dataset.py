@@ -13,6 +13,7 @@ it into one device tensor for GPUs.
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def prepare(entry: ClipEntry, cache: Path, size: int, landmarks: bool = True, st
     cache.mkdir(parents=True, exist_ok=True)
     frames_path = cache / f"{entry.name}.frames.npy"
     if not frames_path.is_file():
-        frames = list(decode(entry.path, size))
+        frames = list(itertools.islice(decode(entry.path, size), 0, None, stride))
         if not frames:
             raise DatasetError(f"{entry.path}: holds no picture; take it out of the folder")
         save_atomically(frames_path, np.stack(frames))

@@ -1,7 +1,7 @@
 """`facewire-export onnx`: writes trained networks as ONNX files, with the manifest that the daemons read.
 
-Weights are the EMA weights of each task's best checkpoint. Every file is run by ONNX Runtime beside torch before it is kept:
-a network whose two answers differ by more than 1e-3 is refused.
+Weights are the EMA weights of each task's best checkpoint. Every file is run by ONNX Runtime beside torch before it is
+kept: a network whose two answers differ by more than 1e-3 is refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,7 @@ class FlatGenerator(nn.Module):
     def forward(
         self, pivot: Tensor, small: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, still: Tensor, driving: Tensor
     ) -> Tensor:
-        picture, _ = self.inner(pivot, PivotFeatures(small, fine, middle, coarse), still, driving)
+        picture: Tensor = self.inner(pivot, PivotFeatures(small, fine, middle, coarse), still, driving)[0]
         return picture.clamp(0, 1)
 
 
@@ -85,7 +84,7 @@ def checkpoint(runs: Path, task: str) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def graphs(tier: Tier, runs: Path | None) -> tuple[list[Graph], dict[str, Any]]:
-    """All networks of a tier with trained weights (runs=None: untrained, for tests and rehearsals) and their records."""
+    """All networks of a tier with trained weights (runs=None: untrained, for rehearsals) and their records."""
     animator = nn.ModuleDict(
         {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": Generator(tier)}
     )
@@ -132,7 +131,7 @@ def graphs(tier: Tier, runs: Path | None) -> tuple[list[Graph], dict[str, Any]]:
 
 
 def write(graph: Graph, path: Path) -> float:
-    """Export one graph; returns the largest difference between torch and ONNX Runtime. FacewireError beyond TOLERANCE."""
+    """Export one graph; returns how far ONNX Runtime is from torch. Raises FacewireError beyond TOLERANCE."""
     axes = {name: {0: "N"} for name in (*graph.inputs, *graph.outputs)} if graph.free_batch else None
     partial = path.with_suffix(".partial")
     with warnings.catch_warnings():
@@ -149,7 +148,7 @@ def write(graph: Graph, path: Path) -> float:
     if not difference <= TOLERANCE:
         partial.unlink()
         raise FacewireError(f"{graph.name}: ONNX Runtime and torch differ by {difference:.2g}; not exported")
-    os.replace(partial, path)
+    partial.replace(path)
     return difference
 
 
@@ -159,13 +158,13 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
     folder = models / tier.name
     folder.mkdir(parents=True, exist_ok=True)
     networks: dict[str, Any] = {}
-    identity = hashlib.sha256()
+    digest = hashlib.sha256()
     for graph in found:
         path = folder / f"{graph.name}.onnx"
         difference = write(graph, path)
         data = path.read_bytes()
         if graph.name in PAIRED:
-            identity.update(data)
+            digest.update(data)
         cost = count(path)
 
         def shapes(names: Any, tensors: Any, free: bool = graph.free_batch) -> dict[str, list[Any]]:
@@ -187,13 +186,13 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
     manifest = {
         "version": 1,
         "tier": tier.name,
-        "id": identity.hexdigest()[:8],
+        "id": digest.hexdigest()[:8],
         "record": f"{tier.name}/record.json",
         "networks": networks,
     }
     partial = models / "manifest.partial"
     partial.write_text(tomli_w.dumps(manifest))
-    os.replace(partial, models / "manifest.toml")
+    partial.replace(models / "manifest.toml")
 
 
 def add_onnx_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from facewire_export.lpips import load_lpips
 from facewire_export.networks.tiers import CODED_SIZE, TIERS
 from facewire_export.perceptual import PyramidLoss
 from facewire_export.training.loop import Schedule, Task, train
+from facewire_export.training.losses import PictureLoss
 from facewire_export.training.pool import Pool, open_pool
 
 TASKS = ("animator", "interpolator", "upscaler", "background")
@@ -23,7 +24,9 @@ SHARES = {"animator": 0.7, "interpolator": 0.12, "upscaler": 0.12, "background":
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `facewire-export train`."""
-    parser.add_argument("clips", type=Path, help="folder of square clips (its table is the .csv of the same name, if any)")
+    parser.add_argument(
+        "clips", type=Path, help="folder of square clips (its table is the .csv of the same name, if any)"
+    )
     parser.add_argument("--val", type=Path, help="folder of held-out clips; default: `val` beside the folder")
     parser.add_argument("--out", type=Path, default=Path("runs/compact"), help="checkpoints, curves, sheets, records")
     parser.add_argument("--task", choices=TASKS, action="append", help="train only these (default: all, in this order)")
@@ -35,7 +38,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, help="pictures a step; default 8 on a CPU, 48 on a GPU")
     parser.add_argument("--rate", type=float, default=4e-4, help="learning rate at the start")
-    parser.add_argument("--weights", type=Path, default=Path("../shared/weights"), help="networks for perceptual losses")
+    parser.add_argument(
+        "--weights", type=Path, default=Path("../shared/weights"), help="networks for perceptual losses"
+    )
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where decoded clips are kept")
 
 
@@ -48,23 +53,22 @@ def pick_device(name: str) -> torch.device:
 
 def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], device: torch.device) -> Task:
     """Build one task with its losses on the device."""
-    lpips = load_lpips(options.weights).to(device)
-    pyramid = PyramidLoss(options.weights).to(device)
+    lpips, pyramid = load_lpips(options.weights).to(device), PyramidLoss(options.weights).to(device)
     tier, gpu = TIERS[options.tier], device.type == "cuda"
     batch = options.batch or (48 if gpu else 8)
     if name == "animator":
         from facewire_export.training.animator import AnimatorSettings, AnimatorTask
 
         settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
-        return AnimatorTask(tier, pools["train"], pools["val"], lpips, pyramid, settings)
+        return AnimatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 4), settings)
     if name == "interpolator":
         from facewire_export.training.interpolator import InterpolatorTask
 
-        return InterpolatorTask(tier, pools["train"], pools["val"], lpips, pyramid, batch)
+        return InterpolatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), batch)
     if name == "upscaler":
         from facewire_export.training.upscaler import UpscalerTask
 
-        return UpscalerTask(tier, pools["train"], pools["val"], lpips, pyramid, 2 * batch)
+        return UpscalerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch)
     from facewire_export.training.background import BackgroundTask
 
     return BackgroundTask(pools["train"], pools["val"], options.weights, 4 * batch)

@@ -74,8 +74,8 @@ def identity_grid(height: int, width: int, like: Tensor) -> Tensor:
 def sample(features: Tensor, grid: Tensor) -> Tensor:
     """Look features [B, C, H, W] up at grid [B, 2, h, w] (x, y in [-1, 1]), bilinear, repeating the border.
 
-    The grid is clamped to the outermost pixel centres and padding is `zeros`: the one GridSample that ONNX Runtime's CPU
-    provider runs fast. Always in float32: half precision misplaces pixels.
+    The grid is clamped to the outermost pixel centres and padding is `zeros`: the one GridSample that ONNX Runtime's
+    CPU provider runs fast. Always in float32: half precision misplaces pixels.
     """
     height, width = int(features.shape[-2]), int(features.shape[-1])
     limit = torch.tensor([1 - 1 / width, 1 - 1 / height], dtype=torch.float32, device=grid.device).view(1, 2, 1, 1)

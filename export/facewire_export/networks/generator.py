@@ -117,6 +117,6 @@ class Generator(nn.Module):
         self.repair = Repair(tier)
 
     def forward(self, pivot: Tensor, features: PivotFeatures, still: Tensor, driving: Tensor) -> tuple[Tensor, Warped]:
-        """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of pivot and driving frame -> (picture, what it was made from)."""
+        """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of both frames -> (picture, what it was made from)."""
         warped = warp(pivot, features, self.motion(features.small, still, driving))
         return self.repair(warped), warped

@@ -1,4 +1,7 @@
-"""Interpolator: the frame in the middle of two. Estimates two flows and a blend at 64x64, adds detail by pixel shuffle."""
+"""Interpolator: the frame in the middle of two.
+
+Two flows and a blend are estimated at 64x64; detail is added by a pixel shuffle.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keypoint detector: picture -> ten points, by the centre of mass of heat maps (FOMM, Siarohin et al. 2019, section 3.1)."""
+"""Keypoint detector: picture -> ten points, the centres of mass of heat maps (FOMM, Siarohin et al. 2019, 3.1)."""
 
 from __future__ import annotations
 

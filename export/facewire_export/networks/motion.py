@@ -1,8 +1,8 @@
 """Dense motion from two sets of ten keypoints, without Jacobians.
 
-FOMM mixes K local translations and the background's identity. Ten points say more than translations: a similarity fitted to
-all of them is the head's rigid motion, and moving least squares (Schaefer et al. 2006, similarity deformation) bends it
-smoothly so that every keypoint lands where it should. Both are closed forms. The network mixes these candidates
+FOMM mixes K local translations and the background's identity. Ten points say more than translations: a similarity
+fitted to all of them is the head's rigid motion, and moving least squares (Schaefer et al. 2006, similarity
+deformation) bends it smoothly so that every keypoint lands where it should. Both are closed forms. The network mixes these candidates
 and adds a small residual.
 """
 
@@ -20,7 +20,7 @@ CANDIDATES = 4 + KEYPOINTS
 HEAT_VARIANCE = 0.01
 """Of the Gaussians that show the network where keypoints are; FOMM's value."""
 SOFTNESS = 0.01
-"""Added to squared distances in the warps' weights: about 0.1 of half the crop, the size of a mouth corner's surroundings."""
+"""Added to squared distances in the warps' weights: 0.1 of half the crop, about the surroundings of a mouth corner."""
 RESIDUAL = 0.2
 """Largest residual displacement, in half crops."""
 
@@ -85,7 +85,7 @@ class Motion(nn.Module):
     def __init__(self, tier: Tier) -> None:
         super().__init__()
         a, b, c, d = tier.motion
-        # pivot, its rigid and its bent warp (3 x 3), both heat maps (2 x 10), two displacements (2 x 2): 33, padded to 48
+        # pivot, its rigid and its bent warp (3 x 3), both heat maps (2 x 10), two displacements (2 x 2); padded to 48
         self.stem = ConvNorm(48, a)
         self.down1 = nn.Sequential(ConvNorm(a, b, 2), ConvNorm(b, b))
         self.down2 = nn.Sequential(ConvNorm(b, c, 2), ConvNorm(c, c))

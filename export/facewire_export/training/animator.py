@@ -1,7 +1,7 @@
 """Trains keypoint detector, pivot encoder, motion and repair together.
 
-Two phases, one task. Motion first, on small pictures, with keypoints pulled to ten landmarks: cheap, and it settles what
-moves. Then everything at full size, the repair network on windows cut around the face, the landmarks' pull released.
+Two phases, one task. Motion first, on small pictures, with keypoints pulled to ten landmarks: cheap, and it settles
+what moves. Then everything at full size, the repair network on windows cut around the face, the landmarks' pull released.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facewire_export.lpips import Lpips
 from facewire_export.networks.blocks import exact, identity_grid, sample, upsample
 from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures, Warped, warp
 from facewire_export.networks.keypoints import KeypointDetector
 from facewire_export.networks.tiers import CODED_SIZE, Tier
-from facewire_export.perceptual import PyramidLoss
 from facewire_export.training import augment
+from facewire_export.training.losses import PictureLoss, Scores, sheet
 from facewire_export.training.pool import Pool
 
 
@@ -52,12 +51,11 @@ def region_weight(points: Tensor, places: Tensor, extra: float) -> Tensor:
 
 
 def cut(values: Tensor, corners: NDArray[np.int64], size: int) -> Tensor:
-    """The window of `size` coded pixels at corners [B, 2] (y, x in units of 8 coded pixels), at the values' own resolution."""
+    """The window of `size` coded pixels at corners [B, 2] (y, x, in units of 8 coded pixels), at any resolution."""
     unit = values.shape[-1] * 8 // CODED_SIZE
     side = size * values.shape[-1] // CODED_SIZE
-    return torch.stack(
-        [v[:, y * unit : y * unit + side, x * unit : x * unit + side] for v, (y, x) in zip(values, corners, strict=True)]
-    )
+    places = [(slice(y * unit, y * unit + side), slice(x * unit, x * unit + side)) for y, x in corners]
+    return torch.stack([value[:, rows, columns] for value, (rows, columns) in zip(values, places, strict=True)])
 
 
 class AnimatorTask:
@@ -65,14 +63,12 @@ class AnimatorTask:
 
     name = "animator"
 
-    def __init__(
-        self, tier: Tier, pool: Pool, held_out: Pool, lpips: Lpips, pyramid: PyramidLoss, settings: AnimatorSettings
-    ) -> None:
+    def __init__(self, tier: Tier, pool: Pool, held_out: Pool, loss: PictureLoss, settings: AnimatorSettings) -> None:
+        self.generator = Generator(tier)
         self.networks = nn.ModuleDict(
-            {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": Generator(tier)}
+            {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": self.generator}
         )
-        self.pool, self.held_out, self.settings = pool, held_out, settings
-        self.lpips, self.pyramid = lpips, pyramid
+        self.pool, self.held_out, self.picture_loss, self.settings = pool, held_out, loss, settings
 
     @exact
     def _draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -122,14 +118,14 @@ class AnimatorTask:
         size = pivot.shape[-1]
         move = upsample(displacement, size // displacement.shape[-1])
         warped = sample(pivot, identity_grid(size, size, pivot) + move)
-        perceptual: Tensor = self.pyramid(warped, driving)
+        perceptual: Tensor = self.picture_loss.pyramid(warped, driving)
         return perceptual + 2 * F.l1_loss(warped, driving)
 
     def _motion_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        detector, generator = self.networks["keypoints"], self.networks["generator"]
+        detector = self.networks["keypoints"]
         pivot, driving, still, moved = self._draw(rng, self.settings.motion_batch, 128)
         k_pivot, k_driving = detector(torch.cat([pivot, driving])).chunk(2)
-        displacement, _, _ = generator.motion(F.avg_pool2d(pivot, 2), k_pivot, k_driving)
+        displacement, _, _ = self.generator.motion(F.avg_pool2d(pivot, 2), k_pivot, k_driving)
         warp = self._warp_loss(pivot, driving, displacement)
         points = self._keypoint_loss([(k_pivot, still), (k_driving, moved)])
         total = warp + self._pull(step) * points
@@ -147,7 +143,7 @@ class AnimatorTask:
 
     def _full_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         s = self.settings
-        detector, generator = self.networks["keypoints"], self.networks["generator"]
+        detector = self.networks["keypoints"]
         pivot, driving, still, moved = self._draw(rng, s.batch, CODED_SIZE)
         small_pivot, small_driving = F.avg_pool2d(pivot, 2), F.avg_pool2d(driving, 2)
         maps = augment.affine(rng, s.batch, pivot.device)
@@ -156,26 +152,16 @@ class AnimatorTask:
         equivariance = F.l1_loss(k_turned, augment.move_points(k_driving, maps))
         points = self._keypoint_loss([(k_pivot, still), (k_driving, moved)])
         features = self.networks["pivot_encoder"](pivot)
-        motion = generator.motion(features.small, k_pivot, k_driving)
+        motion = self.generator.motion(features.small, k_pivot, k_driving)
         warp_loss = self._warp_loss(small_pivot, small_driving, motion[0])
         corners = self._corners(rng, moved)
         fake, real = self._window(pivot, features, motion, driving, corners)
-        fake = fake.float()
         grid = identity_grid(CODED_SIZE, CODED_SIZE, pivot).expand(s.batch, -1, -1, -1)
         weight = region_weight(moved, cut(grid, corners, s.window), s.feature_weight)
-        colour = ((fake - real).abs() * weight).mean() / weight.mean()
-        perceptual = self.pyramid(fake, real)
-        distance = self.lpips(fake * 2 - 1, real * 2 - 1).mean()
-        total = 4 * colour + perceptual + 2 * distance + 0.5 * warp_loss
-        total = total + self._pull(step) * points + s.equivariance * equivariance
-        return total, {
-            "colour": colour.item(),
-            "perceptual": perceptual.item(),
-            "lpips": distance.item(),
-            "warp": warp_loss.item(),
-            "points": points.item(),
-            "equivariance": equivariance.item(),
-        }
+        total, figures = self.picture_loss(fake, real, weight)
+        total = total + 0.5 * warp_loss + self._pull(step) * points + s.equivariance * equivariance
+        others = {"warp": warp_loss, "points": points, "equivariance": equivariance}
+        return total, {**figures, **{name: value.item() for name, value in others.items()}}
 
     def _window(
         self, pivot: Tensor, features: PivotFeatures, motion: tuple[Tensor, Tensor, Tensor], driving: Tensor,
@@ -185,11 +171,11 @@ class AnimatorTask:
         whole = warp(pivot, features, motion)
         size = self.settings.window
         parts = Warped(*[cut(v, corners, size) for v in whole])
-        return self.networks["generator"].repair(parts), cut(driving, corners, size)
+        return self.generator.repair(parts), cut(driving, corners, size)
 
     @torch.no_grad()
     def _pairs(self, networks: nn.ModuleDict, places: list[float]) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """(pivot, real, warped, shown) of held-out clips; the first frame is the pivot, real ones at shares of the clip."""
+        """(pivot, real, warped, shown) of held-out clips; pivot: the first frame, real ones: at shares of the clip."""
         found = []
         for clip, entry in enumerate(self.held_out.clips):
             length = len(entry.frames)
@@ -204,19 +190,16 @@ class AnimatorTask:
         return found
 
     def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
-        """Rows of pivot | real | warped | shown, held-out people, at the middle of each clip."""
-        rows = [torch.cat([p[0] for p in pair], 2) for pair in self._pairs(networks, [0.6])[:10]]
-        halves = [torch.cat(rows[:5], 1), torch.cat(rows[5:10], 1)] if len(rows) == 10 else [torch.cat(rows, 1)]
-        sheet = torch.cat(halves, 2).permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
-        return np.asarray(sheet)
+        """Rows of twice pivot | real | warped | shown, held-out people, late in each clip."""
+        pairs = [[picture[0] for picture in pair] for pair in self._pairs(networks, [0.6])]
+        return sheet([a + b for a, b in zip(pairs[::2], pairs[1::2], strict=False)])
 
     @torch.no_grad()
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:
-        """LPIPS and PSNR at 256 against the real frame, beside the pivot held still and the bare warp."""
-        sums: dict[str, list[float]] = {}
+        """LPIPS and PSNR at 256 against the real frame, beside the bare warp and the pivot held still."""
+        scores = Scores(self.picture_loss)
         for pivot, real, warped, shown in self._pairs(networks, [0.3, 0.6, 0.95]):
-            for name, picture in (("shown", shown), ("warped", warped), ("held", pivot)):
-                sums.setdefault(f"lpips_{name}", []).append(self.lpips(picture * 2 - 1, real * 2 - 1).mean().item())
-                error = F.mse_loss(picture, real).item()
-                sums.setdefault(f"psnr_{name}", []).append(-10 * float(np.log10(error + 1e-10)))
-        return {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
+            scores.add("shown", shown, real)
+            scores.add("warped", warped, real)
+            scores.add("held", pivot, real)
+        return scores.means()

@@ -34,7 +34,8 @@ def move_pictures(pictures: Tensor, maps: Tensor) -> Tensor:
 def move_points(points: Tensor, maps: Tensor) -> Tensor:
     """Where points [B, K, 2] of the input lie after `move_pictures`: the inverse map."""
     matrix, shift = maps[:, :, :2], maps[:, :, 2]
-    return (points - shift[:, None]) @ torch.linalg.inv(matrix).transpose(1, 2)
+    moved: Tensor = (points - shift[:, None]) @ torch.linalg.inv(matrix).transpose(1, 2)
+    return moved
 
 
 def flip(pictures: Tensor, points: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,9 @@
 
 The paper embeds the masked background by VGG-19. The teacher here is the slim VGG's relu3_1 and relu4_1, averaged over the
 picture and standardised (without that every two pictures are alike to a thousandth); of the layers tried these tell
-rooms apart best (ROC area 0.90 against 0.82 for relu5_1). The student sees each picture shifted and recoloured and learns the teacher's cosines between
-the clean ones, so it ignores what does not change a room. Cosines are moved up to (c + 3) / 4: a distance
-of 0.05, the paper's threshold, is then 0.2 of the teacher's. Masks are a head and shoulders drawn at random: crude on
+rooms apart best (ROC area 0.90 against 0.82 for relu5_1). The student sees each picture shifted and recoloured and learns the teacher's
+cosines between the clean ones, so it ignores what does not change a room. Cosines are moved up to (c + 3) / 4: a
+distance of 0.05, the paper's threshold, is then 0.2 of the teacher's. Masks are a head and shoulders drawn at random: crude on
 purpose, so that the student does not lean on a mask's edge.
 """
 
@@ -23,6 +23,7 @@ from facewire_export.networks.blocks import exact, identity_grid
 from facewire_export.networks.tiers import BACKGROUND_SIZE
 from facewire_export.perceptual import SlimVgg
 from facewire_export.training import augment
+from facewire_export.training.losses import sheet
 from facewire_export.training.pool import Pool
 
 
@@ -76,14 +77,16 @@ class BackgroundTask:
         matrix, offset = augment.colour_maps(rng, count, pool.device)
         changed = torch.from_numpy(rng.random((count, 1, 1, 1)) < 0.5).to(pool.device)
         pictures = torch.where(changed, augment.recolour(pictures, (matrix, offset)), pictures)
-        mask = torch.cat([mask.repeat_interleave(2, 0)[: count // 2], person_shape(rng, count - count // 2, pool.device)])
+        mask = torch.cat(
+            [mask.repeat_interleave(2, 0)[: count // 2], person_shape(rng, count - count // 2, pool.device)]
+        )
         return pictures * (1 - mask) + 0.5 * mask, wanted.repeat_interleave(2, 0)
 
     def _compare(self, network: nn.Module, masked: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         vectors = network(masked).float()
         return vectors, vectors @ vectors.T, (wanted @ wanted.T + 3) / 4
 
-    def loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, _step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Squared error of all cosines of the batch; small distances weigh most, since the threshold is 0.05."""
         masked, wanted = self._draw(self.pool, rng)
         _, found, target = self._compare(self.networks["background"], masked, wanted)
@@ -94,8 +97,7 @@ class BackgroundTask:
     def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
         """Masked pictures as the student sees them."""
         masked, _ = self._draw(self.held_out, np.random.default_rng(0))
-        rows = [torch.cat(list(masked[i : i + 4]), 2) for i in range(0, 8, 4)]
-        return np.asarray(torch.cat(rows, 1).permute(1, 2, 0).mul(255).round().byte().cpu().numpy())
+        return sheet([list(masked[i : i + 4]) for i in range(0, 8, 4)])
 
     @torch.no_grad()
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:

@@ -110,9 +110,10 @@ def average_gradients(networks: nn.Module) -> None:
 
 
 def train(task: Task, schedule: Schedule, device: torch.device, about: dict[str, Any]) -> dict[str, Any]:
-    """Run until the steps or the minutes are used up, or a signal comes; returns the record that is also written as JSON.
+    """Run until the steps or the minutes are used up, or a signal comes; returns the record.
 
-    Writes to `schedule.out`: <task>.last.pt (everything), <task>.best.pt (EMA weights), <task>.curve.jsonl, <task>.json, sheets.
+    Writes to `schedule.out`: <task>.last.pt (everything), <task>.best.pt (EMA weights), <task>.curve.jsonl,
+    <task>.json (the record), contact sheets.
     """
     torch.manual_seed(schedule.seed)
     schedule.out.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ def open_pool(
     stride: int = 1,
     workers: int = 2,
 ) -> Pool:
-    """Decode what the cache lacks, then open every clip of at least two frames; DatasetError when the folder is unusable."""
+    """Decode what the cache lacks, then open every clip of at least two frames. Raises DatasetError."""
     entries = [e for e in read_table(folder) if e.size >= size and (e.native_25fps or not native_only)]
     place = cache / (f"{folder.name}-{size}" if stride == 1 else f"{folder.name}-{size}-{stride}")
     with ProcessPoolExecutor(workers) as processes:

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facewire_export.lpips import Lpips
 from facewire_export.networks.tiers import Tier
 from facewire_export.networks.upscaler import PATCH, Upscaler
-from facewire_export.perceptual import PyramidLoss
+from facewire_export.training.losses import PictureLoss, Scores, sheet
 from facewire_export.training.pool import Pool
 
 FACTORS = (1.6, 4.0)
@@ -31,12 +30,9 @@ class UpscalerTask:
 
     name = "upscaler"
 
-    def __init__(
-        self, tier: Tier, pool: Pool, held_out: Pool, lpips: Lpips, pyramid: PyramidLoss, batch: int
-    ) -> None:
+    def __init__(self, tier: Tier, pool: Pool, held_out: Pool, loss: PictureLoss, batch: int) -> None:
         self.networks = nn.ModuleDict({"upscaler": Upscaler(tier)})
-        self.pool, self.held_out, self.batch = pool, held_out, batch
-        self.lpips, self.pyramid = lpips, pyramid
+        self.pool, self.held_out, self.picture_loss, self.batch = pool, held_out, loss, batch
 
     def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """(enlarged patches, real patches), [B, 3, PATCH, PATCH]."""
@@ -56,15 +52,10 @@ class UpscalerTask:
             enlarged.append(degrade(whole, factor)[:, :, keep, keep])
         return torch.cat(enlarged), torch.cat(real)
 
-    def loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Colour, perceptual pyramid and LPIPS of the patches."""
+    def loss(self, _step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Picture loss of the patches."""
         enlarged, real = self._draw(rng)
-        fake = self.networks["upscaler"](enlarged).float()
-        colour = F.l1_loss(fake, real)
-        perceptual = self.pyramid(fake, real)
-        distance = self.lpips(fake * 2 - 1, real * 2 - 1).mean()
-        total = 8 * colour + perceptual + 2 * distance
-        return total, {"colour": colour.item(), "perceptual": perceptual.item(), "lpips": distance.item()}
+        return self.picture_loss(self.networks["upscaler"](enlarged), real)
 
     @torch.no_grad()
     def _enlarged(self, network: nn.Module) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -80,17 +71,13 @@ class UpscalerTask:
         """Rows of bicubic | made | real, centres enlarged."""
         keep = slice(128, 384)
         made = self._enlarged(networks["upscaler"])[:6]
-        rows = [torch.cat([p[0, :, keep, keep] for p in parts], 2) for parts in made]
-        return np.asarray(torch.cat(rows, 1).permute(1, 2, 0).mul(255).round().byte().cpu().numpy())
+        return sheet([[part[0, :, keep, keep] for part in parts] for parts in made])
 
     @torch.no_grad()
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:
         """LPIPS and PSNR at 512x512, beside bicubic enlargement."""
-        sums: dict[str, list[float]] = {}
+        scores = Scores(self.picture_loss)
         for bicubic, made, real in self._enlarged(networks["upscaler"]):
-            for name, picture in (("made", made), ("bicubic", bicubic)):
-                sums.setdefault(f"lpips_{name}", []).append(self.lpips(picture * 2 - 1, real * 2 - 1).mean().item())
-                sums.setdefault(f"psnr_{name}", []).append(
-                    -10 * float(np.log10(F.mse_loss(picture, real).item() + 1e-10))
-                )
-        return {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
+            scores.add("made", made, real)
+            scores.add("bicubic", bicubic, real)
+        return scores.means()
