@@ -208,7 +208,9 @@ def _why_empty(path: Path, decoding: Decoder) -> str:
 
 
 def _encoder(models: str, pivots: str) -> Callable[[Profile, float], Encoder]:
-    raise NotImplementedError
+    from facewire.encoding import open_encoding
+
+    return lambda profile, fps: open_encoding(profile, models, fps, threads=2, pivots=pivots)
 
 
 def _decoder(models: str, size: int, threads: int) -> Decoder:
