@@ -232,7 +232,10 @@ class RtspSink:
         for source in self._sources:
             source.destroy()
         self._server.client_filter(lambda *_: rtsp.RTSPFilterResult.REMOVE)
-        self._loop.quit()
+        # From inside the loop: a quit that comes before the thread has begun to run it would be lost.
+        last = self._glib.idle_source_new()
+        last.set_callback(lambda *_: self._loop.quit())
+        last.attach(self._context)
         self._thread.join(5.0)
         for thing, handler in self._handlers:
             thing.disconnect(handler)
