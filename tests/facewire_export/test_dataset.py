@@ -113,3 +113,11 @@ def test_a_reader_never_sees_half_an_array(tmp_path: Path) -> None:
     save_atomically(path, np.ones(5))
     assert np.load(path).tolist() == [1.0] * 5
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_a_stride_keeps_each_nth_frame(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", frames=6)
+    entry = ClipEntry("a", tmp_path / "a.mp4", "a", 64, True)
+    prepare(entry, tmp_path / "cache", 32, landmarks=False, stride=2)
+    frames = load(entry, tmp_path / "cache").frames
+    assert [round(f.mean() / 40) for f in frames] == [0, 2, 4]
