@@ -25,14 +25,14 @@ SINKS = "hdmi:[connector], rtsp://0.0.0.0:8554/live, window:, file:out.mp4, null
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Prints errors; no traceback without --debug."""
     options = _parser().parse_args(arguments)
-    debug: bool = options.debug
+    options.debug = getattr(options, "debug", False)  # argparse leaves it out, so that either place may set it
     _stop_on_sigterm()
     try:
         code: int = _COMMANDS[options.command](options)
         sys.stdout.flush()
         return code
     except FacewireError as error:
-        if debug:
+        if options.debug:
             raise
         return _fail(str(error))
     except _Stopped:
@@ -45,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("out of memory")
     except OSError as error:
-        if debug:
+        if options.debug:
             raise
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except Exception as error:
-        if debug:
+        if options.debug:
             raise
         return _fail(f"internal error, {type(error).__name__}: {error}; --debug shows where")
 
@@ -176,7 +176,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "facewire", description="Talking heads over links that carry almost nothing.", parents=[debug]
     )
-    parser.set_defaults(debug=False)
     parser.add_argument("--version", action="version", version=f"facewire {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -17,7 +17,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from facewire.config import DecoderConfig, EncoderConfig, load_decoder, load_encoder
-from facewire.errors import FacewireError
+from facewire.errors import ConfigError, FacewireError
 from facewire.logs import quiet_libraries
 
 OK, NOTE, BAD = "ok", "note", "bad"
@@ -47,6 +47,8 @@ class Machine:
 
 def run(role: str | None = None, config: str | Path | None = None) -> int:
     """Prints the findings for a role ("encoder", "decoder", None: both). 0: usable, 1: something is bad."""
+    if config is not None and role is None:
+        raise ConfigError("doctor: settings belong to a role; say: facewire doctor encoder -c FILE, or decoder")
     encoder = load_encoder(config if role == "encoder" else None) if role != "decoder" else None
     decoder = load_decoder(config if role == "decoder" else None) if role != "encoder" else None
     worst = OK

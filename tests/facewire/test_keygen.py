@@ -1,0 +1,61 @@
+"""Keys: made once, readable by who must, good for a real encrypted link."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from facewire import cli
+from facewire.errors import ConfigError
+from facewire.keygen import generate
+
+
+def test_pairs_and_their_rights(tmp_path: Path) -> None:
+    made = generate(tmp_path / "a" / "keys")
+    assert [p.name for p in made] == ["encoder.key", "encoder.key_secret", "decoder.key", "decoder.key_secret"]
+    for path in made:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o600 if path.name.endswith("secret") else 0o644)
+    assert len({p.read_bytes() for p in made}) == 4
+    assert "secret-key" not in (tmp_path / "a/keys/encoder.key").read_text()
+
+
+def test_no_key_is_ever_overwritten(tmp_path: Path) -> None:
+    before = {p: p.read_bytes() for p in generate(tmp_path)}
+    with pytest.raises(ConfigError, match=r"holds .* already"):
+        generate(tmp_path)
+    assert {p: p.read_bytes() for p in before} == before
+    (tmp_path / "encoder.key").unlink()
+    with pytest.raises(ConfigError, match="already"):
+        generate(tmp_path)
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write keys"):
+        generate(tmp_path / "file" / "keys")
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["keygen", str(tmp_path)]) == 0
+    assert str(tmp_path / "encoder.key_secret") in capsys.readouterr().out
+    assert cli.main(["keygen", str(tmp_path)]) == 1
+
+
+def test_they_open_an_encrypted_link(tmp_path: Path) -> None:
+    from facewire.transport import Publisher, Subscriber
+
+    generate(tmp_path)
+    publisher = Publisher("tcp://127.0.0.1:*", str(tmp_path))
+    subscriber = Subscriber(publisher.endpoint, str(tmp_path))
+    try:
+        for _ in range(100):
+            if publisher.poll(0.1):
+                break
+        else:
+            pytest.fail("the subscription never came through")
+    finally:
+        subscriber.close()
+        publisher.close()
