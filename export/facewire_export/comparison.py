@@ -32,6 +32,8 @@ class Settings:
     """Start of the SHA-256 of the networks' manifest."""
     judged_by: str
     """Scores that could be taken."""
+    code: str = ""
+    """Start of the SHA-256 of the runtime's source."""
 
 
 class Comparison:

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import facewire
 from facewire.encoding import Encoding, open_encoding
 from facewire.errors import FacewireError
 from facewire.networks import Networks, open_networks
@@ -38,7 +39,6 @@ from facewire_export.sheets import contact_sheet, save_png
 from facewire_export.tables import markdown, summary
 
 QUICK_FRAMES = 40
-
 
 
 def coprime(every: int, skip: int) -> int:
@@ -153,18 +153,23 @@ def evaluate(
     command: str = "",
     compress: Callable[[Path, Path, Settings, Path], None] = compress_clip,
 ) -> dict[str, Any]:
-    """All clips; returns the summary. A clip that fails is named on stderr and left out."""
+    """All clips; returns the summary. A clip that fails is named on stderr and under `failed`, and left out of means."""
     out.mkdir(parents=True, exist_ok=True)
     lines = out / "clips.jsonl"
     key = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12]
     records = {name: r for name, r in _known(lines, key).items() if name in {e.name for e in entries}}
+    failed: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
         if entry.name in records:
             continue
         try:
             record = evaluate_clip(entry, networks, judge, settings, sheets, compress)
         except FacewireError as error:
+            if str(error).startswith("interrupted"):
+                # `compress` ends its file cleanly on Ctrl-C; here that means to stop, not to go on to the next clip.
+                raise KeyboardInterrupt from error
             print(f"{entry.name}: {error}", file=sys.stderr)
+            failed[entry.name] = str(error)
             continue
         records[entry.name] = {"settings": key, **record}
         with lines.open("a", encoding="utf-8") as handle:
@@ -174,9 +179,17 @@ def evaluate(
         print(f"{number}/{len(entries)} {entry.name}  {record['rate'].get('kbps')} kbit/s  {shown}", flush=True)
     if not records:
         raise FacewireError("no clip could be evaluated")
-    about = {"command": command, "machine": describe(), "missing_scores": judge.missing}
+    about = {"command": command, "machine": describe(), "missing_scores": judge.missing, "failed": failed}
     _write_results(out, list(records.values()), settings, about)
-    return summary(list(records.values()))
+    return {"failed": failed, **summary(list(records.values()))}
+
+
+def code_id() -> str:
+    """Start of the SHA-256 over the runtime's source: what was coded by other code is measured again."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(facewire.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def default_weights() -> Path | None:
@@ -224,6 +237,7 @@ def main(options: argparse.Namespace) -> int:
         every=coprime(max(1, options.every), options.skip),
         frames=QUICK_FRAMES if options.quick else 0,
         models=hashlib.sha256(manifest).hexdigest()[:12],
+        code=code_id(),
         judged_by="without " + ", ".join(sorted(judge.missing)) if judge.missing else "all",
     )
     sheets = None if options.no_sheets else options.sheets or Path("runs/sheets")
@@ -235,4 +249,4 @@ def main(options: argparse.Namespace) -> int:
     compress = partial(compress_clip, models=options.models)
     result = evaluate(entries, options.out, networks, judge, settings, sheets, command, compress)
     print(f"{result['clips']} clips: {options.out / 'table.md'}" + (f", sheets in {sheets}" if sheets else ""))
-    return 0
+    return 1 if result["failed"] else 0

@@ -151,7 +151,8 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path, networks: Networks, capsys:
             raise FacewireError("the light went out")
         fake_compress(source, coded, settings, report)
 
-    evaluate(entries, out, networks, judge, SETTINGS, None, compress=counting)
+    first = evaluate(entries, out, networks, judge, SETTINGS, None, compress=counting)
+    assert first["failed"] == {"b": "the light went out"}
     assert "b: the light went out" in capsys.readouterr().err
     with (out / "clips.jsonl").open("a") as handle:
         handle.write('{"clip": "b", "sco')
@@ -173,6 +174,15 @@ def test_nothing_usable_is_one_error(tmp_path: Path, networks: Networks) -> None
     entry = clip(tmp_path / "a.mp4", 3)
     with pytest.raises(FacewireError, match="no clip could be evaluated"):
         evaluate([entry], tmp_path / "out", networks, Judge(None, False), SETTINGS, None, compress=broken)
+
+
+def test_ctrl_c_stops_and_does_not_skip_a_clip(tmp_path: Path, networks: Networks) -> None:
+    def stopped(source: Path, coded: Path, settings: Settings, report: Path) -> None:
+        raise FacewireError(f"interrupted: {coded} holds the first 3 frames")
+
+    entries = [clip(tmp_path / f"{name}.mp4", 3) for name in "ab"]
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(entries, tmp_path / "out", networks, Judge(None, False), SETTINGS, None, compress=stopped)
 
 
 def test_play_holds_what_was_lost(networks: Networks) -> None:
