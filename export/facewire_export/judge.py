@@ -1,9 +1,9 @@
 """All that is said about one shown frame beside the real one, each picture looked at once.
 
-    psnr, ssim            dB, 0..1
-    lpips                 SqueezeNet LPIPS; 0 is identical
-    identity              cosine of face embeddings
-    mouth, eyelids        mean distance of landmarks in percent of the real face's width
+psnr, ssim            dB, 0..1
+lpips                 SqueezeNet LPIPS; 0 is identical
+identity              cosine of face embeddings
+mouth, eyelids        mean distance of landmarks in percent of the real face's width
 """
 
 from __future__ import annotations

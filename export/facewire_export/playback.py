@@ -54,9 +54,7 @@ def shorten(path: Path, frames: int, out: Path) -> None:
     """Write the first `frames` frames of a video losslessly (H.264 at QP 0 in the source's own pixel format)."""
     with av.open(str(path)) as source, av.open(str(out), "w") as target:
         stream = source.streams.video[0]
-        copy = target.add_stream(
-            "libx264", rate=stream.average_rate or 25, options={"qp": "0", "preset": "ultrafast"}
-        )
+        copy = target.add_stream("libx264", rate=stream.average_rate or 25, options={"qp": "0", "preset": "ultrafast"})
         copy.width, copy.height, copy.pix_fmt = stream.width, stream.height, stream.pix_fmt or "yuv420p"
         for count, frame in enumerate(source.decode(stream)):
             if count == frames:

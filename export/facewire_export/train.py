@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+# Threads that spin while they wait make a step many times slower on a machine that does anything else besides.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import torch
 import torch.distributed as dist
 

@@ -2,8 +2,8 @@
 
 FOMM mixes K local translations and the background's identity. Ten points say more than translations: a similarity
 fitted to all of them is the head's rigid motion, and moving least squares (Schaefer et al. 2006, similarity
-deformation) bends it smoothly so that every keypoint lands where it should. Both are closed forms. The network mixes these candidates
-and adds a small residual.
+deformation) bends it smoothly so that every keypoint lands where it should. Both are closed forms. The network mixes
+these candidates and adds a small residual.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Trains keypoint detector, pivot encoder, motion and repair together.
 
 Two phases, one task. Motion first, on small pictures, with keypoints pulled to ten landmarks: cheap, and it settles
-what moves. Then everything at full size, the repair network on windows cut around the face, the landmarks' pull released.
+what moves. Then everything at full size, the repair network on windows cut around the face, the landmarks' pull
+released.
 """
 
 from __future__ import annotations

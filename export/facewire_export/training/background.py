@@ -1,11 +1,11 @@
 """Distils the background embedding from VGG features of pictures whose person is masked.
 
-The paper embeds the masked background by VGG-19. The teacher here is the slim VGG's relu3_1 and relu4_1, averaged over the
-picture and standardised (without that every two pictures are alike to a thousandth); of the layers tried these tell
-rooms apart best (ROC area 0.90 against 0.82 for relu5_1). The student sees each picture shifted and recoloured and learns the teacher's
-cosines between the clean ones, so it ignores what does not change a room. Cosines are moved up to (c + 3) / 4: a
-distance of 0.05, the paper's threshold, is then 0.2 of the teacher's. Masks are a head and shoulders drawn at random: crude on
-purpose, so that the student does not lean on a mask's edge.
+The paper embeds the masked background by VGG-19. The teacher here is the slim VGG's relu3_1 and relu4_1, averaged over
+the picture and standardised (without that every two pictures are alike to a thousandth); of the layers tried these tell
+rooms apart best (ROC area 0.90 against 0.82 for relu5_1). The student sees each picture shifted and recoloured and
+learns the teacher's cosines between the clean ones, so it ignores what does not change a room. Cosines are moved up to
+(c + 3) / 4: a distance of 0.05, the paper's threshold, is then 0.2 of the teacher's. Masks are a head and shoulders
+drawn at random: crude on purpose, so that the student does not lean on a mask's edge.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ class BackgroundTask:
         error = (weight * (found - target).square()).mean()
         return error, {"error": error.item(), "cosine": (found - target).abs().mean().item()}
 
-    def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
+    def sheet(self, _networks: nn.ModuleDict) -> NDArray[np.uint8]:
         """Masked pictures as the student sees them."""
         masked, _ = self._draw(self.held_out, np.random.default_rng(0))
         return sheet([list(masked[i : i + 4]) for i in range(0, 8, 4)])
 
     @torch.no_grad()
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:
-        """Mean error of the distance on held-out rooms, and how well the student separates same from other rooms (AUC)."""
+        """Mean error of the distance on held-out rooms, and the ROC area of telling same from other rooms."""
         masked, wanted = self._draw(self.held_out, np.random.default_rng(1))
         _, found, target = self._compare(networks["background"], masked, wanted)
         count = len(found)

@@ -1,14 +1,14 @@
 """The loop that every network is trained by: resumable, deterministic by seed, stoppable at any moment.
 
-A task says what a step's loss is; the loop owns optimiser, EMA, checkpoints, curve, time limit and the processes of torchrun.
-Randomness of step n comes from a generator seeded by (seed, rank, n), so a resumed run draws what an unbroken one would have drawn.
+A task says what a step's loss is; the loop owns optimiser, EMA, checkpoints, curve, time limit and the processes of
+torchrun. Randomness of step n comes from a generator seeded by (seed, rank, n), so a resumed run draws what an unbroken
+one would have drawn.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import signal
 import time
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def save(path: Path, payload: dict[str, Any]) -> None:
     """torch.save that never leaves half a file."""
     partial = path.with_suffix(".partial")
     torch.save(payload, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def rate(schedule: Schedule, step: int) -> float:
