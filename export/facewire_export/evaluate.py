@@ -153,7 +153,7 @@ def evaluate(
     command: str = "",
     compress: Callable[[Path, Path, Settings, Path], None] = compress_clip,
 ) -> dict[str, Any]:
-    """All clips; returns the summary. A clip that fails is named on stderr and under `failed`, and left out of means."""
+    """All clips; returns the summary. A clip that fails is named on stderr and under `failed`, and in no mean."""
     out.mkdir(parents=True, exist_ok=True)
     lines = out / "clips.jsonl"
     key = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12]
