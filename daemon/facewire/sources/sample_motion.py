@@ -53,7 +53,7 @@ def expression(time: float) -> Expression:
         mouth=_mouth(time, talk),
         round=0.8 * talk * _wave(time, 0.57, 0.2),
         blink=_blink(time),
-        brows=0.7 * _bump((time % PHRASE - 0.3) / 0.9) + 0.3 * _glance(time),
+        brows=0.7 * _bump((time % PHRASE - 0.3) / 0.9) + 0.3 * abs(_glance(time)),
     )
 
 

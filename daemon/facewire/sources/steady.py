@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from facewire.types import Frame, Picture
@@ -20,6 +21,7 @@ class SteadyRate:
 
     def __init__(self, fps: float) -> None:
         self.fps = fps
+        self._origin = 0.0
         self._start: float | None = None
         self._held: Picture | None = None
         self._tick = 0
@@ -28,7 +30,7 @@ class SteadyRate:
     def push(self, picture: Picture, time: float) -> Iterator[Frame]:
         """Take a picture with its time stamp (seconds); return the frames that are settled by it."""
         if self._start is None or self._held is None:
-            self._start, self._held = time, picture
+            self._origin, self._start, self._held = time, time, picture
             return
         tick = self._tick_of(time)
         if tick <= self._tick - self.fps or tick - self._tick > MAX_HOLD * self.fps:
@@ -50,13 +52,12 @@ class SteadyRate:
 
     def _tick_of(self, time: float) -> int:
         assert self._start is not None
-        return int((time - self._start) * self.fps + 0.5 + 1e-6) if time >= self._start else -1
+        return math.floor((time - self._start) * self.fps + 0.5 + 1e-6)
 
     def _hold_until(self, tick: int) -> Iterator[Frame]:
         assert self._held is not None
-        assert self._start is not None
         while self._tick < tick:
-            yield Frame(self._held, self._start + self._tick / self.fps)
+            yield Frame(self._held, self._origin + self._tick / self.fps)
             self._tick += 1
 
 
@@ -76,7 +77,7 @@ class LiveRate:
         """Take a picture with its time stamp (seconds); return the frames to send now, none when it came too early."""
         if self._start is None:
             self._start = time
-        tick = int((time - self._start) * self.fps + 0.5 + 1e-6)
+        tick = math.floor((time - self._start) * self.fps + 0.5 + 1e-6)
         if tick - self._tick > MAX_HOLD * self.fps or tick < self._tick - self.fps:
             self._start = time - (self._tick + 1) / self.fps
             tick = self._tick + 1

@@ -50,6 +50,9 @@ class Video:
             self.close()
             raise SourceError(f"{label}: holds no video")
         self._stream = container.streams.video[0]
+        if self._stream.codec_context is None:
+            self.close()
+            raise SourceError(f"{label}: its video is in a format that cannot be decoded, or the file is damaged")
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = 2
         rate = self._stream.average_rate or self._stream.guessed_rate
