@@ -29,6 +29,7 @@ from facewire.inbox import Inbox
 from facewire.logs import Fault
 from facewire.networks import open_networks
 from facewire.playout import Playout
+from facewire.record import Recorder, recorder
 from facewire.service import Notifier
 from facewire.sinks import SinkSet
 from facewire.slate import slate
@@ -46,8 +47,10 @@ INBOX = 256
 HANDOFF = 4
 AHEAD = 12
 """Finished pictures that wait in the playout before upscaling pauses: half a second, 10 MB at 512x512."""
-BEHIND = 2
-"""Bundles waiting while the playout has run empty: interpolated frames are left out until it has recovered."""
+HURRY = 8
+"""Shown frames waiting in the inbox while the screen has stalled: interpolated frames are left out from there on."""
+SHED = 25
+"""From there on bundles are dropped as well, the oldest first, until half as many frames wait."""
 SILENCE = 10.0
 """Seconds without a message that are called a fault."""
 STUCK = 20.0
@@ -90,14 +93,15 @@ class Decoder:
         sinks_flow: Callable[[], bool] = lambda: True,
         status_seconds: float = STATUS_SECONDS,
         name: str = "the encoder",
+        record: Recorder | None = None,
     ) -> None:
         self.garbage = 0
         self.status: DecoderStatus | None = None
         self._decoding, self._receiver, self._sinks, self._notifier = decoding, receiver, sinks, notifier
         self._playout, self._stop, self._sinks_flow, self._name = playout, stop, sinks_flow, name
-        self._status_seconds = status_seconds
+        self._status_seconds, self._record = status_seconds, record
         self._inbox = Inbox(INBOX)
-        self._handoff: deque[Rebuilt] = deque()
+        self._handoff: deque[tuple[Rebuilt, bool]] = deque()
         self._room = threading.Condition()  # guards handoff and playout
         self._heard = time.monotonic()
         self._hurried = 0
@@ -156,15 +160,18 @@ class Decoder:
         message = self._inbox.get(0.25)
         if message is None:
             return
-        # A stalled playout alone is a slow link; waiting bundles alone are a long buffer. Both mean that we are slow.
-        hurry = self._inbox.bundles >= BEHIND and self._playout.stalled
+        # A stalled playout alone is a slow link, waiting bundles alone are a long buffer; both: we are slow ourselves.
+        span = self._inbox.span if self._playout.stalled else 0
+        hurry = span >= HURRY
         self._hurried += hurry
+        if span >= SHED:
+            self._inbox.shed(SHED // 2)
         for rebuilt in self._decoding.animator.push(message, hurry):
             with self._room:
                 while len(self._handoff) >= HANDOFF and not self._stop.is_set():
                     self._beats["animate"] = time.monotonic()
                     self._room.wait(0.25)
-                self._handoff.append(rebuilt)
+                self._handoff.append((rebuilt, hurry))
                 self._room.notify_all()
             self._beats["animate"] = time.monotonic()
             if self._stop.is_set():
@@ -176,11 +183,14 @@ class Decoder:
                 self._room.wait(0.25)
             if not self._handoff or len(self._playout) >= AHEAD:
                 return
-            rebuilt = self._handoff.popleft()
+            rebuilt, hurry = self._handoff.popleft()
             self._room.notify_all()
         frame = self._decoding.show(rebuilt)
+        epoch = self._decoding.animator.epoch
+        if self._record is not None and epoch is not None and self._record.wants(frame.number):
+            self._record.save(epoch.stream, frame.number, frame.picture)
         with self._room:
-            self._playout.push(frame)
+            self._playout.push(frame, overloaded=hurry)
 
     def _tick_until_stopped(self) -> None:
         picture = slate(self._decoding.upscaler.size)
@@ -289,6 +299,7 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
         sinks_flow=lambda: any(state.open for state in sinks.states()),
         status_seconds=float(os.environ.get("FACEWIRE_STATUS_SECONDS", STATUS_SECONDS)),
         name=config.connect,
+        record=recorder("shown"),
     )
     try:
         decoder.run()

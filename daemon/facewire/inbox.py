@@ -16,24 +16,31 @@ class Inbox:
     limit: int = 256
     dropped: int = 0
     _messages: deque[Message] = field(default_factory=deque)
-    _bundles: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
-    def bundles(self) -> int:
-        """Bundles that wait."""
-        return self._bundles
+    def span(self) -> int:
+        """Shown frames from the first to the last that waits in a bundle; 0 when none waits."""
+        with self._changed:
+            return self._span()
+
+    def shed(self, span: int) -> int:
+        """Drop the oldest bundles as long as the rest still covers `span` shown frames; returns how many went."""
+        went = 0
+        with self._changed:
+            while True:
+                numbers = self._numbers()
+                if len(numbers) < 2 or numbers[-1][1] - numbers[1][0] + 1 < span:
+                    return went
+                self._drop_oldest()
+                went += 1
 
     def put(self, message: Message) -> None:
         """Add a message; never waits."""
         with self._changed:
             if len(self._messages) >= self.limit:
-                self.dropped += 1
-                index = next((i for i, m in enumerate(self._messages) if isinstance(m, Bundle)), 0)
-                self._bundles -= isinstance(self._messages[index], Bundle)
-                del self._messages[index]
+                self._drop_oldest()
             self._messages.append(message)
-            self._bundles += isinstance(message, Bundle)
             self._changed.notify()
 
     def get(self, timeout: float) -> Message | None:
@@ -43,6 +50,16 @@ class Inbox:
                 self._changed.wait(timeout)
             if not self._messages:
                 return None
-            message = self._messages.popleft()
-            self._bundles -= isinstance(message, Bundle)
-            return message
+            return self._messages.popleft()
+
+    def _numbers(self) -> list[tuple[int, int]]:
+        bundles = (message for message in self._messages if isinstance(message, Bundle) and message.frames)
+        return [(bundle.frames[0].number, bundle.frames[-1].number) for bundle in bundles]
+
+    def _span(self) -> int:
+        numbers = self._numbers()
+        return numbers[-1][1] - numbers[0][0] + 1 if numbers else 0
+
+    def _drop_oldest(self) -> None:
+        self.dropped += 1
+        del self._messages[next((i for i, m in enumerate(self._messages) if isinstance(m, Bundle)), 0)]

@@ -4,8 +4,9 @@ Call `due(now)` once per output tick. A frame is shown at `anchor + frame.time`;
 starts, so that its first frame is shown `delay` seconds after it came. From then on:
 
     late a little       the anchor moves by as much: one short stop now, none of that size again
-    late a lot          frames are dropped until they are on time again (an outage must not become latency)
-    late for long       the anchor starts anew: the way from the sender has become longer
+    late a lot          frames are shown as soon as they come, the newest of those that come together, until they
+                        are on time again (an outage must not become latency)
+    late for long       the anchor moves all the same: the way from the sender has become longer
     early all the time  one frame a second is left out until the spare delay is gone; also what evens out two clocks
     number runs back    another stream: what waits is dropped, the anchor starts anew
 """
@@ -24,9 +25,9 @@ STRETCH = 1.0
 MAX_DELAY = 4.0
 """The delay does not grow beyond this."""
 PATIENCE = 1.5
-"""Seconds of frames that all come too late before the anchor starts anew."""
-MAX_AHEAD = 15.0
-"""A frame due later than this is of another time line."""
+"""Seconds of frames that all come too late before the anchor moves however far."""
+MAX_AHEAD = 3.0
+"""A frame that comes earlier than this before its time, the delay not counted, is of another time line."""
 WINDOW = 10.0
 """Seconds over which the smallest headroom must be too large before the delay shrinks."""
 RESERVE = 0.1
@@ -41,17 +42,17 @@ class PlayoutCounters:
 
     shown: int = 0
     late: int = 0
-    """Dropped because they came after their time."""
+    """Came after their time; shown at once unless a newer one came with them."""
     dropped: int = 0
     """Dropped, oldest first, because the buffer was full."""
     skipped: int = 0
-    """Left out to shrink the delay or because the caller ticked too slowly."""
+    """Left out for a newer one: to shrink the delay, or because they came late or the caller ticked slowly."""
     repeated: int = 0
     """Ticks at which the last picture stayed although the stream was running."""
     stalls: int = 0
     """Stretches of repeated ticks."""
     restarts: int = 0
-    """Streams after the first."""
+    """Streams after the first, and time lines that jumped ahead."""
 
     def copy(self) -> PlayoutCounters:
         """The counters as they are now."""
@@ -95,8 +96,11 @@ class Playout:
         """Whether the last tick had nothing new to show although a stream is running."""
         return self._stalled
 
-    def push(self, frame: ShownFrame) -> None:
-        """A finished frame. Numbers rise within a stream; one that does not begins another stream."""
+    def push(self, frame: ShownFrame, overloaded: bool = False) -> None:
+        """A finished frame. Numbers rise within a stream; one that does not begins another stream.
+
+        overloaded: it may be late because this machine is slow, which no delay mends; so none is added for it.
+        """
         if self._newest is not None and frame.number <= self._newest:
             self.counters.restarts += 1
             self._restart()
@@ -104,11 +108,12 @@ class Playout:
         if self._anchor is not None:
             # Counted from the next tick, the first at which this frame can be shown.
             headroom = self._anchor + frame.time - (self._now + self.period)
-            if headroom > MAX_AHEAD:
+            if headroom > self._delay + MAX_AHEAD:
+                self.counters.restarts += 1
                 self._restart()
                 self._newest = frame.number
-            elif not self._in_time(frame, headroom):
-                return
+            else:
+                self._judge(headroom, overloaded)
         self._queue.append(frame)
         while len(self._queue) > self._capacity:
             self._queue.popleft()
@@ -139,28 +144,24 @@ class Playout:
             self._stalled = True
         return frame
 
-    def _in_time(self, frame: ShownFrame, headroom: float) -> bool:
-        """Whether the frame can still be shown; moves the anchor where that helps."""
+    def _judge(self, headroom: float, overloaded: bool) -> None:
+        """Moves the anchor where a frame with this headroom asks for it."""
         self._least_headroom = min(self._least_headroom, headroom)
         lateness = -headroom
         if lateness <= self.period / 2:
             self._late_since = None
-            return True
-        if self._queue:
-            # Something newer than the last shown picture waits already, so this one is only just behind it.
-            return True
-        if self._adapts and lateness <= STRETCH and self._delay + lateness <= MAX_DELAY:
-            self._move(lateness)
-            self._delay += lateness
-            return True
+            return
+        self.counters.late += 1
         if self._late_since is None:
             self._late_since = self._now
-        if self._now - self._late_since < PATIENCE:
-            self.counters.late += 1
-            return False
-        self._restart()
-        self._newest = frame.number
-        return True
+        if overloaded:
+            return
+        waited = self._now - self._late_since >= PATIENCE
+        if self._adapts and not self._queue and lateness <= STRETCH and self._delay + lateness <= MAX_DELAY:
+            self._delay += lateness
+            self._move(lateness)
+        elif waited:
+            self._move(lateness)
 
     def _move(self, seconds: float) -> None:
         assert self._anchor is not None

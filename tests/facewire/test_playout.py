@@ -83,11 +83,11 @@ def test_jitter_stops_once_and_then_runs() -> None:
     player.play(40, stream(4, late=lambda index: 0.3 if index % 5 == 4 else 0.0))
     counters = player.playout.counters
     assert counters.stalls <= 2
-    assert counters.late == 0
+    assert counters.late <= 2
     assert player.playout.delay > 0.3
 
 
-def test_fixed_delay_does_not_grow_but_drops() -> None:
+def test_fixed_delay_does_not_grow() -> None:
     player = Player(Playout(delay=0.1))
     shown = player.play(20, stream(4, late=lambda index: 0.3 if index % 5 == 4 else 0.0))
     assert player.playout.delay == 0.1
@@ -109,7 +109,7 @@ def test_an_outage_holds_and_does_not_become_latency() -> None:
     assert player.playout.delay < AUTO_DELAY + 0.2
 
 
-def test_a_burst_of_old_frames_after_an_outage_is_dropped_for_the_newest() -> None:
+def test_of_a_burst_of_old_frames_after_an_outage_the_newest_is_shown() -> None:
     player = Player(Playout())
     player.play(4, stream(2))
     next_number = max(number for number in player.shown if number is not None) + 1
@@ -131,6 +131,18 @@ def test_a_way_that_became_much_longer_is_accepted() -> None:
     shown = player.play(10, stream(2, start=player.now + 3.0, first=100))
     assert None not in shown[-75:]
     assert player.playout.counters.late > 0
+
+
+def test_lateness_of_our_own_making_adds_no_delay() -> None:
+    buffer = Playout()
+    before, shown = buffer.delay, []
+    for number in range(0, 300, 5):
+        # A machine that makes 5 frames a second and falls behind until it is a second late.
+        now = number * TICK + min(1.0, number * 0.01)
+        buffer.push(frame(number), overloaded=True)
+        shown += [due.number for step in range(5) if (due := buffer.due(now + step * TICK))]
+    assert shown == list(range(0, 300, 5))
+    assert buffer.delay == before
 
 
 def test_spare_delay_shrinks_slowly() -> None:
@@ -161,7 +173,8 @@ def test_clocks_that_differ(rate: float) -> None:
     shown = player.play(240, arrivals)
     counters = player.playout.counters
     assert sum(number is not None for number in shown) > 0.97 * len(shown)
-    assert counters.late == counters.dropped == 0
+    assert counters.late <= 10
+    assert counters.dropped == 0
     assert len(player.playout) < 15
 
 
