@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facewire.encoding import CODED_SIZE, Encoding
+from facewire.face.box import FaceBox
+from facewire.face.pose import HeadPose
+from facewire.networks import Networks
+from facewire.pivots import Limits, PivotPolicy, Scene
+from facewire.profiles import profile
+from facewire.types import Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
+from facewire.wire.keypoints import from_grid
+from facewire.wire.packets import pack, parse
+from facewire.wire.pivot import PivotAssembler, decode_pivot
+
+LINK = replace(profile("vsat"), pivot_bytes=3000)
+SHAPE = (240, 320, 3)
+
+
+def camera(number: int = 0, shape: tuple[int, int, int] = SHAPE) -> Picture:
+    """A smooth picture whose brightness swings with the frame number."""
+    height, width, _ = shape
+    ramp = np.add.outer(np.linspace(0, 80, height), np.linspace(0, 80, width))[:, :, None] + (0, 20, 40)
+    return (ramp + abs(number % 100 - 50)).astype(np.uint8)
+
+
+class Keypoints:
+    """A keypoint network whose points follow the picture's brightness; remembers how often it ran."""
+
+    inputs: Mapping[str, tuple[int | None, ...]] = {"picture": (1, 3, 64, 64)}
+    outputs: Mapping[str, tuple[int | None, ...]] = {"keypoints": (1, 10, 2)}
+
+    def __init__(self) -> None:
+        self.means: list[float] = []
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        self.means.append(float(inputs["picture"].mean()))
+        return {"keypoints": np.full((1, 10, 2), self.means[-1] - 0.5, np.float32)}
+
+
+class Faces:
+    """A finder that is told what to find."""
+
+    def __init__(self, face: FaceBox | None = FaceBox(110, 60, 100, 100, 0.9)) -> None:  # noqa: B008
+        self.face = face
+        self.looks = 0
+
+    def find(self, picture: Picture) -> list[FaceBox]:
+        self.looks += 1
+        return [] if self.face is None else [self.face]
+
+
+class Head:
+    """A meter that is told what to measure."""
+
+    def __init__(self) -> None:
+        self.yaw = 0.0
+        self.measurements = 0
+
+    def measure(self, picture: Picture) -> Scene:
+        assert picture.shape == (CODED_SIZE, CODED_SIZE, 3)
+        self.measurements += 1
+        return Scene(HeadPose(self.yaw, 0.0, 0.0))
+
+
+class Bench:
+    """An Encoding with its fakes, and a feed of frames."""
+
+    def __init__(self, paced: bool = False, interval: float = 1.0, skip: int = 1, bundle_frames: int = 2) -> None:
+        self.keypoints, self.faces, self.head = Keypoints(), Faces(), Head()
+        self.shape = SHAPE
+        self.fed = 0
+        link = replace(LINK, skip=skip, bundle_frames=bundle_frames)
+        self.encoding = Encoding(
+            Networks(b"netw", {"keypoints": self.keypoints}),
+            link,
+            self.faces,
+            self.head,
+            policy=PivotPolicy(interval, 25.0, Limits()),
+            stream=7,
+            paced=paced,
+        )
+
+    def feed(self, count: int) -> list[Message]:
+        out: list[Message] = []
+        for _ in range(count):
+            out += self.encoding.push(Frame(camera(self.fed, self.shape), self.fed / 25))
+            self.fed += 1
+        return out
+
+
+def viewed(bench: Bench) -> Picture:
+    view = bench.encoding.view(camera(0), 64)
+    assert view is not None
+    return view
+
+
+def of(kind: type[Message], messages: Iterable[Message]) -> list[Message]:
+    return [message for message in messages if isinstance(message, kind)]
+
+
+def frames_of(messages: Iterable[Message]) -> list[KeypointFrame]:
+    return [frame for message in messages if isinstance(message, Bundle) for frame in message.frames]
+
+
+def epochs_of(messages: Iterable[Message]) -> list[Epoch]:
+    return [message for message in messages if isinstance(message, Epoch)]
+
+
+def test_a_stream_is_an_epoch_its_pivot_and_bundles() -> None:
+    bench = Bench()
+    messages = bench.feed(21) + bench.encoding.flush()
+    assert isinstance(messages[0], Epoch)
+    assert messages[0].first_frame == 0
+    assert messages[0].stream == 7
+    slices = [message for message in messages if isinstance(message, PivotSlice)]
+    assert messages[1 : 1 + len(slices)] == slices
+    assert all(len(part.data) <= LINK.slice_bytes for part in slices)
+    assembler = PivotAssembler()
+    whole = [data for part in slices if (data := assembler.add(part)) is not None]
+    assert len(whole) == 1
+    assert len(whole[0]) == messages[0].pivot_bytes <= LINK.pivot_bytes
+    assert decode_pivot(whole[0]).shape == (CODED_SIZE, CODED_SIZE, 3)
+    assert [frame.number for frame in frames_of(messages)] == list(range(0, 21, 2))
+    assert all(parse(pack(message)) == message for message in messages if not isinstance(message, Bundle))
+
+
+def test_the_points_arrive_as_the_network_found_them() -> None:
+    bench = Bench(skip=0)
+    messages = bench.feed(40) + bench.encoding.flush()
+    epoch = epochs_of(messages)[0]
+    means = bench.keypoints.means
+    sent = [float(from_grid(frame.points, epoch.step, epoch.reference)[0, 0]) for frame in frames_of(messages)]
+    assert len(sent) == 40
+    assert np.allclose(sent, np.array(means) - 0.5, atol=0.71 * epoch.step / 128)
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_the_last_frame_is_always_a_keypoint_frame(skip: int, count: int) -> None:
+    bench = Bench(skip=skip, bundle_frames=3)
+    numbers = [frame.number for frame in frames_of(bench.feed(count) + bench.encoding.flush())]
+    assert numbers == sorted({*range(0, count, skip + 1), count - 1})
+
+
+def test_no_face_means_no_message() -> None:
+    bench = Bench()
+    bench.faces.face = None
+    assert bench.feed(50) + bench.encoding.flush() == []
+    assert bench.encoding.announce() == []
+    bench.faces.face = FaceBox(110, 60, 100, 100, 0.9)
+    assert epochs_of(bench.feed(3))[0].first_frame == 50
+
+
+def test_a_doubtful_face_is_looked_at_three_times() -> None:
+    bench = Bench()
+    bench.faces.face = FaceBox(110, 60, 100, 100, 0.55)
+    assert bench.feed(2) == []
+    assert epochs_of(bench.feed(2))[0].first_frame == 2
+
+
+def test_a_doubtful_face_of_a_short_clip_is_better_than_none() -> None:
+    bench = Bench()
+    bench.faces.face = FaceBox(110, 60, 100, 100, 0.55)
+    messages = bench.feed(1) + bench.encoding.flush()
+    assert [frame.number for frame in frames_of(messages)] == [0]
+
+
+def test_the_face_is_looked_for_now_and_then() -> None:
+    bench = Bench()
+    bench.feed(101)
+    assert bench.faces.looks == 21
+    assert bench.head.measurements <= 11
+
+
+def test_a_lost_face_holds_the_picture_and_comes_back() -> None:
+    bench = Bench()
+    bench.feed(20)
+    bench.faces.face = None
+    held = frames_of(bench.feed(40))
+    assert held[-1].low_confidence
+    assert (held[-1].points == held[-2].points).all()
+    assert not bench.encoding.face_seen
+    bench.faces.face = FaceBox(110, 60, 100, 100, 0.9)
+    again = frames_of(bench.feed(20))
+    assert not again[-1].low_confidence
+    assert bench.encoding.counters.held > 10
+
+
+def test_one_missed_look_holds_nothing() -> None:
+    bench = Bench()
+    bench.feed(21)
+    face, bench.faces.face = bench.faces.face, None
+    bench.feed(5)
+    bench.faces.face = face
+    bench.feed(20)
+    assert bench.encoding.counters.held == 0
+
+
+def test_a_turned_head_starts_an_epoch_and_the_old_bundle_goes_first() -> None:
+    bench = Bench(bundle_frames=4)
+    bench.feed(50)
+    bench.head.yaw = 30.0
+    messages = bench.feed(50)
+    epoch = epochs_of(messages)[0]
+    at = messages.index(epoch)
+    assert epoch.number == 1
+    assert all(isinstance(message, Bundle) and message.epoch == 0 for message in messages[:at])
+    assert all(message.epoch == 1 for message in messages[at:] if isinstance(message, Bundle))
+    numbers = [frame.number for frame in frames_of(messages)]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1, 2))
+    assert epoch.first_frame in numbers
+
+
+def test_a_head_that_turns_back_costs_no_picture() -> None:
+    bench = Bench()
+    first = epochs_of(bench.feed(50))[0]
+    for yaw in (30.0, 0.0):
+        bench.head.yaw = yaw
+        messages = bench.feed(60)
+    assert epochs_of(messages)[0].pivot_id == first.pivot_id
+    assert not of(PivotSlice, messages)
+    assert bench.encoding.counters.reuses == 1
+
+
+def test_on_a_link_the_old_epoch_goes_on_until_the_pivot_is_out() -> None:
+    bench = Bench(paced=True)
+    start = bench.feed(1)
+    assert start == of(PivotSlice, start)
+    assert bench.feed(20) == []
+    assert bench.encoding.pending is not None
+    bench.encoding.pivot_sent(b"another!")
+    assert bench.feed(2) == []
+    bench.encoding.pivot_sent(bench.encoding.pending)
+    assert epochs_of(bench.feed(2))[0].first_frame == 24
+    bench.feed(30)
+    bench.head.yaw = 30.0
+    messages = bench.feed(60)
+    assert of(PivotSlice, messages)
+    assert not epochs_of(messages)
+    assert len(frames_of(messages)) == 30
+    pending = bench.encoding.pending
+    assert pending is not None
+    bench.encoding.pivot_sent(pending)
+    assert epochs_of(bench.feed(2))[0].pivot_id == pending
+
+
+def test_while_a_pivot_for_a_new_crop_is_on_its_way_the_old_crop_is_coded() -> None:
+    bench = Bench(paced=True, interval=0.0)
+    bench.feed(1)
+    bench.encoding.pivot_sent(bench.encoding.pending or b"")
+    bench.feed(20)
+    view = viewed(bench)
+    bench.faces.face = FaceBox(140, 130, 100, 100, 0.9)
+    messages = bench.feed(20)
+    assert of(PivotSlice, messages)
+    assert np.array_equal(viewed(bench), view)
+    assert len(frames_of(messages)) == 10
+    bench.encoding.pivot_sent(bench.encoding.pending or b"")
+    bench.feed(2)
+    assert not np.array_equal(viewed(bench), view)
+
+
+def test_a_camera_that_comes_back_with_another_size_gets_a_new_pivot() -> None:
+    bench = Bench()
+    bench.feed(50)
+    bench.shape = (480, 640, 3)
+    bench.faces.face = FaceBox(220, 120, 200, 200, 0.9)
+    messages = bench.feed(50)
+    assert [epoch.number for epoch in epochs_of(messages)] == [1]
+    assert not frames_of(messages)[-1].low_confidence
+
+
+def test_a_smaller_camera_picture_is_no_reason_to_stop() -> None:
+    bench = Bench(paced=True)
+    bench.feed(1)
+    bench.shape = (60, 80, 3)
+    bench.faces.face = FaceBox(20, 10, 30, 30, 0.9)
+    bench.encoding.pivot_sent(bench.encoding.pending or b"")
+    messages = bench.feed(20)
+    bench.encoding.pivot_sent(bench.encoding.pending or b"")
+    messages += bench.feed(20)
+    assert len(epochs_of(messages)) == 1
+
+
+def test_numbers_follow_the_time_of_the_frames() -> None:
+    bench = Bench(skip=0, bundle_frames=1)
+    times = [0.0, 0.04, 0.08, 0.2, 0.16, 0.24, 5.24, 1000.0]
+    sent = [frame.number for time in times for frame in frames_of(bench.encoding.push(Frame(camera(), time)))]
+    assert sent == [0, 1, 2, 5, 6, 8, 133, 133 + 50 * 25]
+
+
+def test_a_late_joiner_is_told_all_it_needs() -> None:
+    bench = Bench()
+    bench.feed(30)
+    epoch, *slices = bench.encoding.announce()
+    assert epoch == bench.encoding.epoch
+    assert sum(len(part.data) for part in slices if isinstance(part, PivotSlice)) == bench.encoding.epoch.pivot_bytes
+    assert bench.encoding.announce(pivots=False) == [epoch]
+
+
+def test_the_view_is_the_crop() -> None:
+    bench = Bench()
+    assert bench.encoding.view(camera(), 64) is None
+    bench.feed(1)
+    crop = Crop(54, 6, 200)
+    view = viewed(bench)
+    assert view.shape == (64, 64, 3)
+    assert abs(float(view.mean()) - float(camera()[crop.top :, crop.left :].mean())) < 40
+
+
+def test_the_same_frames_give_the_same_bytes() -> None:
+    def code() -> list[bytes]:
+        bench = Bench()
+        return [pack(message) for message in bench.feed(60) + bench.encoding.flush()]
+
+    assert code() == code()
+
+
+def test_a_real_face_through_the_real_parts(tiny_models: Path) -> None:
+    pytest.importorskip("mediapipe")
+    from facewire.encoding import open_encoding
+    from facewire.sources import open_source
+
+    source = open_source("sample:", pace=False)
+    encoding = open_encoding(profile("vsat"), str(tiny_models))
+    messages: list[Message] = []
+    for _ in range(30):
+        frame = source.read(1.0)
+        assert frame is not None
+        messages += encoding.push(frame)
+    source.close()
+    assert epochs_of(messages)[0].first_frame == 0
+    assert len(frames_of(messages)) >= 14
