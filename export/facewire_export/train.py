@@ -98,6 +98,7 @@ def main(options: argparse.Namespace) -> int:
     names = options.task or list(TASKS)
     whole = sum(SHARES[n] for n in names)
     for name in names:
+        torch.manual_seed(options.seed)
         pools = open_pools(name, options, device)
         task = make_task(name, options, pools, device)
         schedule = Schedule(

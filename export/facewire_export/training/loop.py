@@ -65,14 +65,18 @@ class State:
 
 
 class Stopper:
-    """True once SIGTERM or SIGINT came: the loop then saves and ends."""
+    """While in use, SIGTERM and SIGINT only set `stopped`: the loop then saves and ends."""
 
-    def __init__(self) -> None:
+    def __enter__(self) -> Stopper:
         self.stopped = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
 
-    def _stop(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, *_: object) -> None:
         self.stopped = True
 
 
@@ -109,102 +113,137 @@ def average_gradients(networks: nn.Module) -> None:
             parameter.grad /= dist.get_world_size()
 
 
+class Trainer:
+    """One task on its way; see `train`."""
+
+    def __init__(self, task: Task, schedule: Schedule, device: torch.device) -> None:
+        self.task, self.schedule, self.device = task, schedule, device
+        self.networks = task.networks.to(device)
+        self.average = copy.deepcopy(self.networks).eval().requires_grad_(False)
+        self.optimiser = torch.optim.Adam(self.networks.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99))
+        self.state = State()
+        self.scores: dict[str, float] = {}
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        self.half = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        self._figures: dict[str, list[float]] = {}
+
+    def _path(self, ending: str) -> Path:
+        return self.schedule.out / f"{self.task.name}{ending}"
+
+    def resume(self) -> None:
+        """Take everything up from the last checkpoint, if there is one."""
+        last = self._path(".last.pt")
+        if last.is_file():
+            saved = torch.load(last, map_location=self.device, weights_only=True)
+            self.networks.load_state_dict(saved["networks"])
+            self.average.load_state_dict(saved["average"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.state = State(**saved["state"])
+            print(f"{self.task.name}: resumed at step {self.state.step}", flush=True)
+
+    def step(self) -> None:
+        """One batch."""
+        rng = np.random.default_rng([self.schedule.seed, self.rank, self.state.step])
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(self.schedule, self.state.step)
+        self.networks.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            loss, parts = self.task.loss(self.state.step, rng)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if dist.is_initialized():
+            average_gradients(self.networks)
+        norm = nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        done = self.state.step + 1
+        update_ema(self.average, self.networks, min(self.schedule.ema, done / (done + 9)))
+        self.state.step = done
+        for key, value in parts.items():
+            self._figures.setdefault(key, []).append(value)
+
+    def log(self) -> None:
+        """One line of the curve: means since the last one."""
+        means = {key: round(float(np.mean(values)), 5) for key, values in self._figures.items()}
+        self._write({"train": means})
+        self._figures.clear()
+
+    def checkpoint(self) -> None:
+        """Judge the averaged weights, keep them if they are the best so far, and save all that resuming needs."""
+        if self.rank:
+            return
+        self.scores = self.task.score(self.average)
+        first = next(iter(self.scores.values()))
+        if first < self.state.best:
+            self.state.best = first
+            save(self._path(".best.pt"), {"average": self.average.state_dict(), "step": self.state.step})
+        tensors = {"networks": self.networks, "average": self.average, "optimiser": self.optimiser}
+        states = {name: holder.state_dict() for name, holder in tensors.items()}
+        save(self._path(".last.pt"), {**states, "state": vars(self.state)})
+        sheet = self.task.sheet(self.average)
+        cv2.imwrite(str(self._path(f"-{self.state.step:07d}.png")), sheet[:, :, ::-1])
+        self._write({"held_out": self.scores})
+
+    def _write(self, figures: dict[str, Any]) -> None:
+        if self.rank:
+            return
+        entry = {"step": self.state.step, "seconds": round(self.state.seconds, 1), **figures}
+        print(f"{self.task.name}: {entry}", flush=True)
+        with self._path(".curve.jsonl").open("a") as handle:
+            handle.write(json.dumps(entry) + "\n")
+
+    def agreed(self, stop: bool) -> bool:
+        """Whether to stop, as the first of torchrun's processes says: they must leave the loop together."""
+        if not dist.is_initialized():
+            return stop
+        flag = torch.tensor([int(stop)], device=self.device)
+        dist.broadcast(flag, 0)
+        return bool(flag.item())
+
+    def run(self) -> None:
+        """The loop."""
+        schedule, state = self.schedule, self.state
+        began, before = time.monotonic(), state.seconds
+        sheet_due, log_due = began + 60, began + 20
+        with Stopper() as stopper:
+            while state.step < schedule.steps:
+                now = time.monotonic()
+                state.seconds = before + now - began
+                if self.agreed(stopper.stopped or now - began >= schedule.minutes * 60):
+                    break
+                self.step()
+                if now >= log_due:
+                    self.log()
+                    log_due = now + 20
+                if now >= sheet_due:
+                    self.checkpoint()
+                    sheet_due = time.monotonic() + schedule.sheet_minutes * 60
+            self.checkpoint()
+
+
 def train(task: Task, schedule: Schedule, device: torch.device, about: dict[str, Any]) -> dict[str, Any]:
     """Run until the steps or the minutes are used up, or a signal comes; returns the record.
 
     Writes to `schedule.out`: <task>.last.pt (everything), <task>.best.pt (EMA weights), <task>.curve.jsonl,
     <task>.json (the record), contact sheets.
     """
-    torch.manual_seed(schedule.seed)
     schedule.out.mkdir(parents=True, exist_ok=True)
-    last = schedule.out / f"{task.name}.last.pt"
-    networks = task.networks.to(device)
-    average = copy.deepcopy(networks).eval().requires_grad_(False)
-    optimiser = torch.optim.Adam(networks.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.99))
-    state = State()
-    if schedule.resume and last.is_file():
-        saved = torch.load(last, map_location=device, weights_only=True)
-        networks.load_state_dict(saved["networks"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        state = State(**saved["state"])
-        print(f"{task.name}: resumed at step {state.step}", flush=True)
-    half = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    rank = dist.get_rank() if dist.is_initialized() else 0
-    stopper = Stopper()
-    began = time.monotonic()
-    spent, sheet_due, log_due = state.seconds, began + 60, began
-    figures: dict[str, list[float]] = {}
-    scores: dict[str, float] = {}
-
-    def checkpoint() -> None:
-        nonlocal scores
-        state.seconds = spent + time.monotonic() - began
-        if rank:
-            return
-        save(
-            last,
-            {
-                "networks": networks.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "state": vars(state),
-            },
-        )
-        scores = task.score(average)
-        first = next(iter(scores.values()))
-        if first < state.best:
-            state.best = first
-            save(schedule.out / f"{task.name}.best.pt", {"average": average.state_dict(), "step": state.step})
-        sheet = task.sheet(average)
-        cv2.imwrite(str(schedule.out / f"{task.name}-{state.step:07d}.png"), sheet[:, :, ::-1])
-        print(f"{task.name}: step {state.step} held out {scores}", flush=True)
-        with (schedule.out / f"{task.name}.curve.jsonl").open("a") as handle:
-            handle.write(json.dumps({"step": state.step, "seconds": state.seconds, "held_out": scores}) + "\n")
-
-    while state.step < schedule.steps and time.monotonic() - began < schedule.minutes * 60 and not stopper.stopped:
-        rng = np.random.default_rng([schedule.seed, rank, state.step])
-        for group in optimiser.param_groups:
-            group["lr"] = rate(schedule, state.step)
-        networks.train()
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            loss, parts = task.loss(state.step, rng)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if dist.is_initialized():
-            average_gradients(networks)
-        norm = nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
-        if torch.isfinite(norm):
-            optimiser.step()
-        update_ema(average, networks, min(schedule.ema, (state.step + 1) / (state.step + 10)))
-        state.step += 1
-        for key, value in parts.items():
-            figures.setdefault(key, []).append(value)
-        now = time.monotonic()
-        if now >= log_due + 20 and not rank:
-            means = {key: round(float(np.mean(values)), 5) for key, values in figures.items()}
-            entry = {"step": state.step, "seconds": round(spent + now - began, 1), "train": means}
-            print(f"{task.name}: {entry}", flush=True)
-            with (schedule.out / f"{task.name}.curve.jsonl").open("a") as handle:
-                handle.write(json.dumps(entry) + "\n")
-            figures.clear()
-            log_due = now
-        if now >= sheet_due:
-            checkpoint()
-            sheet_due = time.monotonic() + schedule.sheet_minutes * 60
-    checkpoint()
+    trainer = Trainer(task, schedule, device)
+    if schedule.resume:
+        trainer.resume()
+    trainer.run()
     record = {
         "task": task.name,
-        "steps": state.step,
-        "seconds": round(state.seconds, 1),
+        "steps": trainer.state.step,
+        "seconds": round(trainer.state.seconds, 1),
         "seed": schedule.seed,
         "learning_rate": [schedule.learning_rate, schedule.final_rate],
         "ema": schedule.ema,
         "device": str(device),
-        "held_out": scores,
-        "best": state.best,
+        "held_out": trainer.scores,
+        "best": trainer.state.best,
         **about,
     }
-    if not rank:
+    if not trainer.rank:
         (schedule.out / f"{task.name}.json").write_text(json.dumps(record, indent=1) + "\n")
     return record

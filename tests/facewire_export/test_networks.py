@@ -1,0 +1,104 @@
+"""The networks' geometry and what they answer before any training."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
+
+from torch import Tensor  # noqa: E402
+
+from facewire_export.networks.blocks import identity_grid, sample  # noqa: E402
+from facewire_export.networks.generator import Generator, PivotEncoder  # noqa: E402
+from facewire_export.networks.interpolator import Interpolator  # noqa: E402
+from facewire_export.networks.keypoints import KeypointDetector, centres  # noqa: E402
+from facewire_export.networks.motion import MOTION_SIZE, candidate_warps, similarity_warp  # noqa: E402
+from facewire_export.networks.tiers import KEYPOINTS, TIERS  # noqa: E402
+from facewire_export.networks.upscaler import PATCH, Upscaler  # noqa: E402
+
+COMPACT = TIERS["compact"]
+
+
+def some_points(seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    points: Tensor = torch.rand(1, KEYPOINTS, 2, generator=generator) * 1.2 - 0.6
+    return points
+
+
+def turned(points: Tensor, angle: float, scale: float, shift: tuple[float, float]) -> Tensor:
+    c, s = scale * torch.cos(torch.tensor(angle)), scale * torch.sin(torch.tensor(angle))
+    x, y = points.unbind(-1)
+    return torch.stack([c * x - s * y + shift[0], s * x + c * y + shift[1]], -1)
+
+
+def test_a_similarity_of_the_keypoints_is_found_exactly_everywhere() -> None:
+    driving = some_points()
+    pivot = turned(driving, 0.3, 1.2, (0.1, -0.2))
+    places = identity_grid(8, 8, driving).flatten(2).transpose(1, 2)
+    for weights in (torch.ones(1, 64, KEYPOINTS), torch.rand(1, 64, KEYPOINTS) + 0.1):
+        found = similarity_warp(weights, pivot, driving, places)
+        assert torch.allclose(found, turned(places, 0.3, 1.2, (0.1, -0.2)), atol=0.02)
+
+
+def test_keypoints_at_rest_move_nothing() -> None:
+    points = some_points()
+    assert candidate_warps(points, points).abs().max() < 1e-5
+
+
+def test_the_bent_warp_takes_each_keypoint_to_where_it_lies_in_the_pivot() -> None:
+    driving = some_points(1)
+    pivot = driving + 0.1 * torch.randn(driving.shape, generator=torch.Generator().manual_seed(2))
+    warps = candidate_warps(pivot, driving)
+    grid = driving[:, None]
+    moved = torch.nn.functional.grid_sample(warps[:, 3], grid, align_corners=False)[:, :, 0].transpose(1, 2)
+    bent = (driving + moved - pivot).norm(dim=-1).mean()
+    rigid = torch.nn.functional.grid_sample(warps[:, 1], grid, align_corners=False)[:, :, 0].transpose(1, 2)
+    assert bent < 0.5 * (driving + rigid - pivot).norm(dim=-1).mean()
+
+
+def test_sampling_outside_repeats_the_border() -> None:
+    picture = torch.rand(1, 3, 8, 8)
+    far = identity_grid(4, 4, picture) * 5
+    border = torch.nn.functional.grid_sample(
+        picture, far.permute(0, 2, 3, 1), padding_mode="border", align_corners=False
+    )
+    assert torch.allclose(sample(picture, far), border, atol=1e-5)
+
+
+def test_sampling_at_pixel_centres_changes_nothing() -> None:
+    picture = torch.rand(1, 3, 16, 16)
+    assert torch.allclose(sample(picture, identity_grid(16, 16, picture)), picture, atol=1e-5)
+
+
+def test_geometry_stays_float32_under_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert candidate_warps(some_points(), some_points(1)).dtype == torch.float32
+        assert centres(torch.rand(1, KEYPOINTS, 32, 32)).dtype == torch.float32
+
+
+def test_a_lone_peak_is_found_where_it_is() -> None:
+    heat = torch.zeros(1, KEYPOINTS, 32, 32)
+    heat[:, :, 8, 24] = 50
+    x, y = centres(heat)[0, 0] / 1.1
+    assert abs(x - (2 * 24.5 / 32 - 1)) < 1e-3
+    assert abs(y - (2 * 8.5 / 32 - 1)) < 1e-3
+
+
+@pytest.mark.parametrize("name", sorted(TIERS))
+def test_every_tier_answers_in_the_agreed_shapes(name: str) -> None:
+    tier = TIERS[name]
+    picture = torch.rand(1, 3, 256, 256)
+    points = KeypointDetector(tier).eval()(picture[:, :, :128, :128])
+    assert points.shape == (1, KEYPOINTS, 2)
+    features = PivotEncoder(tier)(picture)
+    shown, warped = Generator(tier).eval()(picture, features, points, points)
+    assert shown.shape == picture.shape
+    assert warped.displacement.shape == (1, 2, 2 * MOTION_SIZE, 2 * MOTION_SIZE)
+
+
+def test_untrained_upscaler_and_interpolator_do_no_harm() -> None:
+    patch = torch.rand(2, 3, PATCH, PATCH)
+    assert torch.equal(Upscaler(COMPACT)(patch), patch)
+    previous, following = torch.rand(2, 1, 3, 256, 256).unbind()
+    middle = Interpolator(COMPACT)(previous, following)
+    assert torch.allclose(middle, (previous + following) / 2, atol=1e-5)
