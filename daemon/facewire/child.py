@@ -12,6 +12,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+STOP_SECONDS = 8.0
+"""How long a child may take to stop before it is killed."""
+
 
 class Child:
     """`facewire NAME ARGUMENTS` in a process of its own.
@@ -88,7 +91,7 @@ class Child:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(8.0)
+                self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -114,9 +114,9 @@ class Outbox:
         return out
 
     def _choose(self, now: float) -> _Waiting | None:
-        if not self._bulk:
+        if not self._bulk or self._slice_at is None:
             self._slice_at = now
-        starved = now - (self._slice_at if self._slice_at is not None else now) > STARVED_SECONDS
+        starved = now - self._slice_at > STARVED_SECONDS
         if self._bucket.level >= 0 and (self._urgent or starved):
             if starved:
                 return self._take_slice(now)

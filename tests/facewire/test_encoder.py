@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from tests.facewire.test_encoding import Bench, camera
+
+from facewire.config import load_encoder
+from facewire.encoder import Encoder, EncoderStatus, run
+from facewire.encoding import EncodingCounters
+from facewire.errors import ConfigError, FacewireError
+from facewire.profiles import profile
+from facewire.record import Recorder, recorder
+from facewire.service import Notifier
+from facewire.transport import Publisher, Subscriber, Subscribers, Traffic
+from facewire.types import Bundle, Epoch, Frame, Message, PivotSlice
+from facewire.wire.packets import parse
+from facewire.wire.pivot import PivotAssembler
+
+LINK = replace(profile("lan"), bundle_frames=2, announce_interval=0.5)
+
+
+@dataclass
+class Link:
+    """A link in memory; `join()` is a new receiver."""
+
+    traffic: Traffic = field(default_factory=Traffic)
+    subscribers: Subscribers = field(default_factory=Subscribers)
+    sent: list[Message] = field(default_factory=list)
+    joined: int = 0
+    closed: bool = False
+
+    def join(self) -> None:
+        self.joined += 1
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(parse(data))
+        self.traffic = self.traffic.plus(len(data), False)
+
+    def poll(self, timeout: float = 0.0) -> int:
+        new, self.joined = self.joined, 0
+        if new:
+            seen = self.subscribers
+            self.subscribers = replace(seen, now=seen.now + new, ever=seen.ever + new)
+        return new
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Film:
+    """A source of so many frames, 25 a second by their times, given out at once or each `pause` seconds."""
+
+    frames: int
+    pause: float = 0.0
+    trouble: str | None = None
+    dropped: int = 0
+    read_so_far: int = 0
+    on_frame: dict[int, Callable[[], None]] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.read_so_far >= self.frames
+
+    def read(self, timeout: float) -> Frame | None:
+        if self.trouble:
+            time.sleep(timeout)
+            return None
+        time.sleep(self.pause)
+        number = self.read_so_far
+        self.read_so_far += 1
+        self.on_frame.get(number, lambda: None)()
+        return Frame(camera(number), number / 25)
+
+    def close(self) -> None:
+        self.trouble = "closed"
+
+
+def daemon(film: Film, link: Link, bench: Bench | None = None, **more: object) -> Encoder:
+    bench = bench or Bench(paced=True)
+    record = more.get("record")
+    return Encoder(
+        bench.encoding,
+        film,
+        link,
+        LINK,
+        Notifier({}),
+        threading.Event(),
+        float(str(more.get("status_seconds", 10.0))),
+        record if isinstance(record, Recorder) else None,
+    )
+
+
+def test_with_nobody_listening_nothing_is_sent_and_all_is_ready() -> None:
+    film, link, bench = Film(60), Link(), Bench(paced=True)
+    daemon(film, link, bench).run()
+    assert link.sent == []
+    assert link.closed
+    assert bench.encoding.epoch is not None
+
+
+def test_who_joins_gets_epoch_pivot_and_keypoints() -> None:
+    link = Link()
+    film = Film(150, pause=0.005, on_frame={20: link.join})
+    daemon(film, link).run()
+    assert isinstance(link.sent[0], Epoch)
+    slices = [message for message in link.sent if isinstance(message, PivotSlice)]
+    assembler = PivotAssembler()
+    assert any(assembler.add(part) for part in slices)
+    first_bundle = next(at for at, message in enumerate(link.sent) if isinstance(message, Bundle))
+    assert first_bundle > link.sent.index(slices[-1])
+    last = link.sent[-1]
+    assert isinstance(last, Bundle)
+    assert last.frames[-1].number == 149
+
+
+def test_the_second_to_join_does_not_stop_the_keypoints() -> None:
+    link = Link()
+    film = Film(260, pause=0.005, on_frame={10: link.join, 120: link.join})
+    daemon(film, link).run()
+    epochs = [at for at, message in enumerate(link.sent) if isinstance(message, Epoch)]
+    numbers = [frame.number for m in link.sent if isinstance(m, Bundle) for frame in m.frames]
+    assert len(epochs) >= 2
+    late = [number for number in numbers if 100 < number < 259]
+    assert late == list(range(102, 259, 2))
+
+
+def test_a_crowd_that_joins_and_leaves_costs_one_announcement_a_second() -> None:
+    link = Link()
+    film = Film(200, pause=0.005, on_frame=dict.fromkeys(range(200), link.join))
+    began = time.monotonic()
+    daemon(film, link).run()
+    seconds = time.monotonic() - began
+    assert sum(isinstance(message, Epoch) for message in link.sent) <= seconds / 0.5 + 2
+
+
+def test_status_says_what_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    link = Link()
+    encoder = daemon(Film(120, pause=0.005, on_frame={0: link.join}), link, status_seconds=0.2)
+    with caplog.at_level(logging.INFO):
+        encoder.run()
+    assert encoder.status is not None
+    lines = [record.getMessage() for record in caplog.records if "kbit/s all-in" in record.getMessage()]
+    assert lines
+    assert "1 receiver" in lines[-1]
+
+
+def test_faults_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(paced=True)
+    face = bench.faces.face
+    link = Link()
+
+    def hide() -> None:
+        bench.faces.face = None
+
+    def come_back() -> None:
+        bench.faces.face = face
+
+    film = Film(200, pause=0.001, on_frame={50: hide, 120: come_back})
+    with caplog.at_level(logging.INFO):
+        daemon(film, link, bench).run()
+    texts = [record.getMessage() for record in caplog.records]
+    assert sum("no face" in text for text in texts) == 1
+    assert sum("there is a face" in text for text in texts) == 1
+
+
+def test_a_source_that_is_gone_is_logged_and_the_watchdog_starves(caplog: pytest.LogCaptureFixture) -> None:
+    film = Film(10**6, trouble="v4l2:/dev/video0: unplugged")
+    encoder = daemon(film, Link())
+    thread = threading.Thread(target=encoder.run)
+    with caplog.at_level(logging.INFO):
+        thread.start()
+        time.sleep(0.3)
+        encoder._stop.set()
+        thread.join(5.0)
+    assert sum("unplugged; trying again" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_the_status_line() -> None:
+    before = EncoderStatus(0.0, Traffic(), EncodingCounters(), None, 0, 0, 0, 0)
+    after = EncoderStatus(10.0, Traffic(10, 100, 12_500), EncodingCounters(250, 125, 1, 0, 3), 9.6, 2, 7, 1, 0)
+    text, fields = after.since(before)
+    assert text == (
+        "25.0 fps read, 12.5 keypoint frames/s, 10.00 kbit/s all-in, pivot 10 s old, 2 receivers, "
+        "3 without a face, 1 bundles dropped, 7 garbage"
+    )
+    assert fields["receivers"] == 2
+
+
+def test_frames_are_recorded_by_number(tmp_path: Path) -> None:
+    record = recorder("real", {"FACEWIRE_RECORD": f"{tmp_path}:25"})
+    assert record is not None
+    daemon(Film(60), Link(), record=record).run()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["00000007-00000025-real.png", "00000007-00000050-real.png"]
+    assert recorder("real", {}) is None
+    assert recorder("real", {"FACEWIRE_RECORD": "/no/such/directory"}) is None
+
+
+def listen(endpoint: str, seconds: float, kinds: set[str]) -> dict[str, int]:
+    subscriber = Subscriber(endpoint)
+    found: dict[str, int] = {}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not kinds <= set(found):
+        data = subscriber.receive(0.1)
+        if data is not None:
+            name = type(parse(data)).__name__
+            found[name] = found.get(name, 0) + 1
+    subscriber.close()
+    return found
+
+
+def test_the_real_daemon_over_tcp(tiny_models: Path) -> None:
+    pytest.importorskip("mediapipe")
+    probe = Publisher("tcp://127.0.0.1:*")
+    endpoint = probe.endpoint
+    probe.close()
+    overrides = {"source": "sample:", "bind": endpoint, "profile": "lan", "network.models": str(tiny_models)}
+    stop = threading.Event()
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(run(load_encoder(None, overrides), stop)))
+    thread.start()
+    try:
+        wanted = {"Epoch", "PivotSlice", "Bundle"}
+        assert set(listen(endpoint, 30.0, wanted)) == wanted
+        assert set(listen(endpoint, 10.0, wanted)) == wanted  # one that joins late
+    finally:
+        stop.set()
+        thread.join(10.0)
+    assert codes == [0]
+
+
+def test_what_cannot_start_is_one_line(tiny_models: Path, tmp_path: Path) -> None:
+    blocker = Publisher("tcp://127.0.0.1:*")
+    with pytest.raises(ConfigError, match="cannot listen"):
+        run(load_encoder(None, {"bind": blocker.endpoint}), threading.Event())
+    blocker.close()
+    with pytest.raises(FacewireError):
+        run(
+            load_encoder(None, {"source": f"file:{tmp_path}/no.mp4", "network.models": str(tiny_models)}),
+            threading.Event(),
+        )

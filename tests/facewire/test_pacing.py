@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facewire.pacing import MARGIN, MAX_URGENT, Outbox, TokenBucket
+from facewire.profiles import PROFILES, Profile, profile
+from facewire.transport import wire_bytes
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
+from facewire.wire.packets import parse
+from facewire.wire.pivot import slices
+
+EPOCH = Epoch(1, 0, 0, bytes(8), 100, 256, 25.0, 1, bytes(4), 1.0)
+
+
+def bundle(number: int, frames: int = 2, noise: int = 3) -> Bundle:
+    rng = np.random.default_rng(number)
+    return Bundle(
+        0,
+        tuple(
+            KeypointFrame(number + 2 * index, rng.integers(-noise, noise + 1, (10, 2)).astype(np.int16))
+            for index in range(frames)
+        ),
+    )
+
+
+def pivot(length: int, link: Profile, seed: int = 0) -> list[PivotSlice]:
+    return list(slices(np.random.default_rng(seed).bytes(length), link.slice_bytes))
+
+
+def number_of(data: bytes) -> int:
+    message = parse(data)
+    assert isinstance(message, Bundle)
+    return message.frames[0].number
+
+
+def run(box: Outbox, link: Profile, seconds: float, tick: float = 0.02) -> list[tuple[float, bytes]]:
+    """A stream of bundles as the profile makes them, on top of what waits already."""
+    every = link.bundle_frames * (link.skip + 1) / 25.0
+    sent: list[tuple[float, bytes]] = []
+    made = 0
+    for step in range(round(seconds / tick)):
+        now = step * tick
+        if now >= made * every:
+            box.put([bundle(made, link.bundle_frames)], now)
+            made += 1
+        sent += [(now, data) for data in box.due(now)]
+    return sent
+
+
+def test_a_bucket_fills_with_time_and_no_further_than_its_burst() -> None:
+    bucket = TokenBucket(100.0, 50.0)
+    bucket.refill(10.0)
+    assert bucket.level == 0.0
+    bucket.refill(10.25)
+    assert bucket.level == 25.0
+    bucket.refill(9.0)
+    assert bucket.level == 25.0
+    bucket.refill(100.0)
+    assert bucket.level == 50.0
+    bucket.spend(80.0)
+    assert bucket.level == -30.0
+
+
+@pytest.mark.parametrize("link", PROFILES.values(), ids=lambda link: link.name)
+def test_the_ceiling_holds_while_a_pivot_goes_out(link: Profile) -> None:
+    box = Outbox(link)
+    parts = pivot(link.pivot_bytes, link)
+    box.put(parts, 0.0)
+    seconds = 90.0 if link.ceiling_kbps < 10 else 20.0
+    sent = run(box, link, seconds)
+    total = sum(wire_bytes(len(data)) for _, data in sent)
+    assert total * 8 / 1000 / seconds <= link.ceiling_kbps
+    assert box.dropped == 0
+    assert not box.holds(parts[0].pivot_id)
+    for start in range(int(seconds) - 10):
+        window = sum(wire_bytes(len(data)) for at, data in sent if start <= at < start + 10)
+        biggest = max(wire_bytes(len(data)) for _, data in sent)
+        assert window <= link.ceiling_kbps * 125 * 10 * MARGIN + 2 * biggest
+
+
+@pytest.mark.parametrize("link", PROFILES.values(), ids=lambda link: link.name)
+def test_keypoints_never_wait_behind_a_picture(link: Profile) -> None:
+    box = Outbox(link)
+    box.put(pivot(link.pivot_bytes, link), 0.0)
+    sent = run(box, link, 6.0)
+    every = link.bundle_frames * (link.skip + 1) / 25.0
+    bundles = [at for at, data in sent if isinstance(parse(data), Bundle)]
+    assert len(bundles) >= 6.0 / every - 2
+    assert max(at - index * every for index, at in enumerate(bundles)) < 0.1 + every / 4
+
+
+def test_slices_give_way_and_come_all() -> None:
+    link = profile("vsat")
+    box = Outbox(link)
+    parts = pivot(6000, link)
+    box.put(parts, 0.0)
+    sent = [parse(data) for _, data in run(box, link, 10.0)]
+    assert [message for message in sent if isinstance(message, PivotSlice)] == parts
+
+
+def test_a_slice_that_waits_keeps_its_place_and_one_that_went_comes_again() -> None:
+    link = profile("vsat")
+    box = Outbox(link)
+    parts = pivot(4000, link)
+    box.put(parts, 0.0)
+    gone: list[Message] = []
+    now = 0.0
+    while not gone:
+        now += 0.02
+        gone = [parse(data) for data in box.due(now)]
+    assert gone == parts[:1]
+    box.put(parts, now)
+    for _ in range(500):
+        now += 0.02
+        gone += [parse(data) for data in box.due(now)]
+    assert gone == [*parts, parts[0]]
+
+
+def test_slices_of_pivots_that_nobody_wants_are_dropped() -> None:
+    link = profile("vsat")
+    box = Outbox(link)
+    old, new = pivot(4000, link, 1), pivot(4000, link, 2)
+    box.put(old, 0.0)
+    box.put(new, 0.0)
+    box.forget([new[0].pivot_id])
+    assert not box.holds(old[0].pivot_id)
+    assert box.holds(new[0].pivot_id)
+    assert len(box) == len(new)
+
+
+def test_a_link_that_is_too_slow_loses_old_bundles_and_no_epoch() -> None:
+    link = replace(profile("iridium"), bundle_frames=1)
+    box = Outbox(link)
+    box.put([EPOCH], 0.0)
+    sent = run(box, link, 30.0)
+    assert box.dropped > 100
+    assert parse(sent[0][1]) == EPOCH
+    numbers = [number_of(data) for _, data in sent[1:]]
+    assert numbers == sorted(numbers)
+    every = 2 / 25
+    assert all(at - number * every < 2.5 for (at, _), number in zip(sent[1:], numbers, strict=True))
+    total = sum(wire_bytes(len(data)) for _, data in sent)
+    assert total * 8 / 1000 / 30.0 <= link.ceiling_kbps
+
+
+def test_even_then_a_pivot_arrives() -> None:
+    link = replace(profile("iridium"), bundle_frames=1)
+    box = Outbox(link)
+    parts = pivot(600, link)
+    box.put(parts, 0.0)
+    run(box, link, 60.0)
+    assert not box.holds(parts[0].pivot_id)
+
+
+def test_the_queue_is_bounded() -> None:
+    box = Outbox(profile("vsat"))
+    box.put([bundle(number) for number in range(1000)], 0.0)
+    assert len(box) == MAX_URGENT
+    assert number_of(box.drain()[-1]) == 999
+    assert len(box) == 0
