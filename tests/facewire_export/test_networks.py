@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
@@ -12,8 +14,8 @@ from facewire_export.networks.blocks import identity_grid, sample  # noqa: E402
 from facewire_export.networks.generator import Generator, PivotEncoder  # noqa: E402
 from facewire_export.networks.interpolator import Interpolator  # noqa: E402
 from facewire_export.networks.keypoints import KeypointDetector, centres  # noqa: E402
-from facewire_export.networks.motion import MOTION_SIZE, candidate_warps, similarity_warp  # noqa: E402
-from facewire_export.networks.tiers import KEYPOINTS, TIERS  # noqa: E402
+from facewire_export.networks.motion import candidate_warps, similarity_warp  # noqa: E402
+from facewire_export.networks.tiers import KEYPOINTS, MOTION_SIZE, TIERS  # noqa: E402
 from facewire_export.networks.upscaler import PATCH, Upscaler  # noqa: E402
 
 COMPACT = TIERS["compact"]
@@ -26,9 +28,10 @@ def some_points(seed: int = 0) -> Tensor:
 
 
 def turned(points: Tensor, angle: float, scale: float, shift: tuple[float, float]) -> Tensor:
-    c, s = scale * torch.cos(torch.tensor(angle)), scale * torch.sin(torch.tensor(angle))
+    c, s = scale * math.cos(angle), scale * math.sin(angle)
     x, y = points.unbind(-1)
-    return torch.stack([c * x - s * y + shift[0], s * x + c * y + shift[1]], -1)
+    found: Tensor = torch.stack([c * x - s * y + shift[0], s * x + c * y + shift[1]], -1)
+    return found
 
 
 def test_a_similarity_of_the_keypoints_is_found_exactly_everywhere() -> None:

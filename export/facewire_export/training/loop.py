@@ -177,9 +177,13 @@ class Trainer:
         if first < self.state.best:
             self.state.best = first
             save(self._path(".best.pt"), {"average": self.average.state_dict(), "step": self.state.step})
-        tensors = {"networks": self.networks, "average": self.average, "optimiser": self.optimiser}
-        states = {name: holder.state_dict() for name, holder in tensors.items()}
-        save(self._path(".last.pt"), {**states, "state": vars(self.state)})
+        everything = {
+            "networks": self.networks.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "state": vars(self.state),
+        }
+        save(self._path(".last.pt"), everything)
         sheet = self.task.sheet(self.average)
         cv2.imwrite(str(self._path(f"-{self.state.step:07d}.png")), sheet[:, :, ::-1])
         self._write({"held_out": self.scores})
