@@ -34,21 +34,9 @@ class BitReader:
 
     def get(self, width: int) -> int:
         if width > self._left:
-            raise PacketError("packet ends within its keypoints")
+            raise PacketError("packet ends within a field")
         self._left -= width
         return (self._value >> self._left) & ((1 << width) - 1)
-
-    def ones(self, most: int) -> int:
-        """Count one-bits up to the next zero (which is consumed), or up to `most` (no zero follows then)."""
-        count = 0
-        while count < most and self.get(1):
-            count += 1
-        return count
-
-    def finish(self) -> None:
-        """Check that nothing but zero padding is left."""
-        if self._left >= 8 or self._value & ((1 << self._left) - 1):
-            raise PacketError("packet goes on after its keypoints")
 
 
 def put_varint(value: int) -> bytes:

@@ -5,29 +5,29 @@ reference points, so a bundle's first frame costs little although it leans on no
 only itself. Every later frame is the difference to the frame before it in the same bundle. The grid is coded without
 loss, so sender and receiver hold the same points and nothing drifts.
 
-Differences go through an adaptive Golomb-Rice code (as in LOCO-I / JPEG-LS, ITU-T T.87, A.5): zigzag to
-u = 0, 1, 2, ... for 0, -1, +1, ...; then u >> k in unary and the k low bits, where k follows the running mean.
-All state starts anew with each bundle; all arithmetic is on integers, so every machine reads the same points.
+A head moves as a whole, so each difference is predicted from those of the points before it in the same frame, and what
+is left goes through an arithmetic coder (see wire.rangecoder) whose table follows how large such rests were lately, in
+this frame and at this coordinate. All state starts anew with each bundle; all arithmetic is on integers, so every
+machine reads the same points. Against adaptive Golomb-Rice coding of plain differences this saves a quarter to a fifth
+of the bytes (results/keypoint_codec.json).
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from facewire.errors import PacketError
 from facewire.types import KEYPOINTS, GridPoints, Points
-from facewire.wire.bits import BitReader, BitWriter
+from facewire.wire.rangecoder import RangeDecoder, RangeEncoder, get_difference, put_difference, size_class
 
 REACH = 1.25
 """Points are clipped to [-REACH, REACH]: a chin may leave the crop a little."""
 GRID_LIMIT = 8191
 """Largest coordinate that the code can carry, in steps; the finest step needs 2 * 1.25 * 128 * 16 = 5120."""
 
-_ESCAPE = 20
-"""This many ones say: the value follows in plain bits. Bounds the length of a code word."""
-_PLAIN = 15
 _VALUES = 2 * KEYPOINTS
 
 
@@ -49,83 +49,102 @@ def from_grid(grid: GridPoints, step: float, reference: GridPoints | None = None
     return np.clip(absolute * (step / 128.0), -REACH, REACH).astype(np.float32)
 
 
-class _Rice:
-    """One adaptive Golomb-Rice context: remembers how large its values were lately."""
-
-    def __init__(self, mean: int) -> None:
-        self._sum = 8 * mean
-        self._count = 8
-
-    def parameter(self) -> int:
-        k = 0
-        while (self._count << k) < self._sum:
-            k += 1
-        return k
-
-    def learn(self, value: int) -> None:
-        self._sum += value
-        self._count += 1
-        if self._count >= 64:
-            self._sum >>= 1
-            self._count >>= 1
-
-    def put(self, out: BitWriter, value: int) -> None:
-        k = self.parameter()
-        high = value >> k
-        if high < _ESCAPE:
-            out.put((1 << (high + 1)) - 2, high + 1)
-            out.put(value & ((1 << k) - 1), k)
-        else:
-            out.put((1 << _ESCAPE) - 1, _ESCAPE)
-            out.put(value, _PLAIN)
-        self.learn(value)
-
-    def get(self, data: BitReader) -> int:
-        k = self.parameter()
-        high = data.ones(_ESCAPE)
-        value = (high << k) | data.get(k) if high < _ESCAPE else data.get(_PLAIN)
-        self.learn(value)
-        return value
+_FIRST, _NEXT, _STILL = 100, 24, 32
+"""Expected rests in sixteenths of a step before anything is known: in a bundle's first frame, in the others, at one
+coordinate. Fitted to traces like the tables."""
 
 
-_FIRST_MEAN = 12
-_NEXT_MEAN = 2
+class _Model:
+    """What both ends know before each value: its prediction, and the class of size of what the prediction misses."""
+
+    def __init__(self) -> None:
+        self._before = [0] * _VALUES
+        self._recent = _FIRST
+        self._here = [_STILL] * _VALUES
+        self._frames = 0
+        self._start()
+
+    def _start(self) -> None:
+        self.values: list[int] = []
+        """The values of the running frame so far."""
+        self._sum = [0, 0]
+        self._last = [0, 0]
+
+    def next(self) -> tuple[int, int]:
+        """Prediction and class of the next value."""
+        at = len(self.values)
+        axis, points = at & 1, at >> 1
+        # Mean of the points before, the last one counted twice; drawn towards no motion while they are few.
+        weight = 2 * points + (3 if points else 1)
+        twice = 2 * (self._sum[axis] + self._last[axis])
+        difference = (2 * twice + weight) // (2 * weight)
+        predicted = min(max(self._before[at] + difference, -GRID_LIMIT), GRID_LIMIT)
+        expected = (2 * self._recent + self._here[at] + 1) // 3 if self._frames else self._recent
+        return predicted, size_class(expected)
+
+    def learn(self, value: int, rest: int) -> None:
+        """Take the next value and what its prediction missed."""
+        at = len(self.values)
+        axis = at & 1
+        self._recent += (16 * abs(rest) - self._recent) >> 2
+        if self._frames:
+            self._here[at] += (16 * abs(rest) - self._here[at]) >> 1
+        self._last[axis] = value - self._before[at]
+        self._sum[axis] += self._last[axis]
+        self.values.append(value)
+
+    def end_frame(self) -> None:
+        self._before = self.values
+        self._frames += 1
+        if self._frames == 1:
+            self._recent = _NEXT
+        self._start()
 
 
-def encode_frames(frames: Sequence[GridPoints]) -> bytes:
-    """Code a bundle's points (each int16 [10, 2]); raises ValueError if one lies beyond GRID_LIMIT."""
-    out = BitWriter()
-    before = [0] * _VALUES
-    context = _Rice(_FIRST_MEAN)
-    for index, frame in enumerate(frames):
-        now = [int(value) for value in frame.reshape(-1)]
-        if len(now) != _VALUES or max(now) > GRID_LIMIT or min(now) < -GRID_LIMIT:
+def encode_frames(frames: Sequence[GridPoints], seed: int = 0) -> bytes:
+    """Code a bundle's points (each int16 [10, 2]); raises ValueError if one lies beyond GRID_LIMIT.
+
+    seed: CRC-32 of what belongs to the points (the bundle's header); it enters the check at the end of the code.
+    """
+    out = RangeEncoder()
+    model = _Model()
+    for frame in frames:
+        values = [int(value) for value in frame.reshape(-1)]
+        if len(values) != _VALUES or max(values) > GRID_LIMIT or min(values) < -GRID_LIMIT:
             raise ValueError("keypoints beyond the grid's limit")
-        for value, old in zip(now, before, strict=True):
-            difference = value - old
-            context.put(out, 2 * difference if difference >= 0 else -2 * difference - 1)
-        if index == 0:
-            context = _Rice(_NEXT_MEAN)
-        before = now
+        for value in values:
+            predicted, kind = model.next()
+            put_difference(out, kind, value - predicted)
+            model.learn(value, value - predicted)
+        model.end_frame()
+    out.put_plain(_check(frames, seed), 8)
     return out.bytes()
 
 
-def decode_frames(data: bytes, count: int) -> list[GridPoints]:
-    """The `count` frames that encode_frames coded; raises PacketError if `data` is anything else."""
-    source = BitReader(data)
-    before = [0] * _VALUES
-    context = _Rice(_FIRST_MEAN)
+def decode_frames(data: bytes, count: int, seed: int = 0) -> list[GridPoints]:
+    """The `count` frames that encode_frames coded; raises PacketError if `data` is anything else.
+
+    Any bytes are some message to an arithmetic decoder. So the code ends with an 8-bit check, which would also notice
+    two machines that do not compute alike, and what was read is coded again and must give the same bytes.
+    """
+    source = RangeDecoder(data)
+    model = _Model()
     frames: list[GridPoints] = []
-    for index in range(count):
-        now = []
-        for old in before:
-            code = context.get(source)
-            now.append(old + (code >> 1 if code % 2 == 0 else -((code + 1) >> 1)))
-        if max(now) > GRID_LIMIT or min(now) < -GRID_LIMIT:
-            raise PacketError("keypoints in packet beyond the grid's limit")
-        if index == 0:
-            context = _Rice(_NEXT_MEAN)
-        frames.append(np.array(now, np.int16).reshape(KEYPOINTS, 2))
-        before = now
-    source.finish()
+    for _ in range(count):
+        for _ in range(_VALUES):
+            predicted, kind = model.next()
+            rest = get_difference(source, kind)
+            if abs(predicted + rest) > GRID_LIMIT:
+                raise PacketError("keypoints in packet beyond the grid's limit")
+            model.learn(predicted + rest, rest)
+        frames.append(np.array(model.values, np.int16).reshape(KEYPOINTS, 2))
+        model.end_frame()
+    if source.get_plain(8) != _check(frames, seed) or encode_frames(frames, seed) != data:
+        raise PacketError("keypoints in packet damaged")
     return frames
+
+
+def _check(frames: Sequence[GridPoints], seed: int) -> int:
+    for frame in frames:
+        seed = zlib.crc32(frame.astype("<i2").tobytes(), seed)
+    return seed & 0xFF

@@ -8,7 +8,8 @@
                           | reference (if R): length u8, keypoint code of one frame (see wire.keypoints)
                           | CRC-16 (CCITT) of all before it
     kind 2, pivot slice   pivot id 8 B | offset varint | total varint | data (1 byte or more)
-    kind 3, bundle        epoch number u8 | number of the first frame varint | shape | keypoint code
+    kind 3, bundle        epoch number u8 | number of the first frame varint | shape
+                          | keypoint code, its check seeded with the CRC-32 of all before it
 
     shape of a bundle     0 count-1(4) gap-1(2) L       one byte: up to 16 frames, evenly spaced by 1 to 4 frames
                           1 count-1(6) L                then count-1 varints, each a gap - 1: up to 64 frames
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import binascii
 import struct
+import zlib
 from itertools import pairwise
 
 from facewire.errors import PacketError
@@ -41,7 +43,7 @@ MAX_GAP = 1 << 16
 MAX_PIVOT_BYTES = 256 * 1024
 MAX_SLICE_BYTES = 16 * 1024
 MAX_PACKET_BYTES = MAX_SLICE_BYTES + 32
-"""Nothing longer is looked at. A bundle's worst case (64 frames of escape codes) is under 6 KiB."""
+"""Nothing longer is looked at. A bundle's worst case (64 frames of escapes) is under 6 KiB."""
 MIN_CODED_SIZE, MAX_CODED_SIZE = 64, 1024
 MAX_FPS = 240.0
 
@@ -77,7 +79,7 @@ def parse(data: bytes) -> Message:
 def payload_bytes(message: Message) -> int:
     """How many bytes of the packet are what it is sent for (keypoint code or pivot data); the rest is header."""
     if isinstance(message, Bundle):
-        return len(encode_frames([frame.points for frame in message.frames]))
+        return len(_pack_bundle(message)) - len(_bundle_header(message))
     return len(message.data) if isinstance(message, PivotSlice) else 0
 
 
@@ -162,6 +164,11 @@ def _parse_slice(data: bytes) -> PivotSlice:
 
 
 def _pack_bundle(bundle: Bundle) -> bytes:
+    header = _bundle_header(bundle)
+    return header + encode_frames([frame.points for frame in bundle.frames], zlib.crc32(header))
+
+
+def _bundle_header(bundle: Bundle) -> bytes:
     frames = bundle.frames
     count = _check("frames in bundle", len(frames), 1, MAX_BUNDLE_FRAMES)
     _check("frame number", frames[0].number, 0, MAX_FRAME_NUMBER)
@@ -177,7 +184,7 @@ def _pack_bundle(bundle: Bundle) -> bytes:
             out += put_varint(gap - 1)
     if any(low):
         out += _put_flags(low)
-    return bytes(out) + encode_frames([frame.points for frame in frames])
+    return bytes(out)
 
 
 def _parse_bundle(data: bytes) -> Bundle:
@@ -202,7 +209,7 @@ def _parse_bundle(data: bytes) -> Bundle:
         numbers.append(numbers[-1] + gap)
     if numbers[-1] > MAX_FRAME_NUMBER:
         raise PacketError("frame number in bundle out of range")
-    points = decode_frames(data[at:], count)
+    points = decode_frames(data[at:], count, zlib.crc32(data[:at]))
     return Bundle(data[1], tuple(map(KeypointFrame, numbers, points, low)))
 
 

@@ -57,9 +57,33 @@ def test_any_bytes_decode_or_raise(data: bytes, count: int) -> None:
     assert encode_frames(frames)  # what was accepted lies within the limits
 
 
+@given(grids, st.data())
+def test_any_change_is_noticed_or_means_other_points(frames: list[GridPoints], data: st.DataObject) -> None:
+    code = bytearray(encode_frames(frames) or b"\0")
+    code[data.draw(st.integers(0, len(code) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        back = decode_frames(bytes(code), len(frames))
+    except PacketError:
+        return
+    assert any(not np.array_equal(a, b) for a, b in zip(frames, back, strict=True))
+
+
 def test_still_points_cost_little() -> None:
     still = [np.zeros((10, 2), np.int16)] * 16
-    assert len(encode_frames(still)) <= 16 * 20 / 8 + 10
+    assert len(encode_frames(still)) <= 20
+
+
+def test_moving_as_a_whole_costs_less_than_moving_apart() -> None:
+    dice = np.random.default_rng(1)
+    steps = dice.integers(-9, 10, (16, 1, 2)).cumsum(0)
+    apart = dice.integers(-9, 10, (16, 10, 2)).cumsum(0)
+    together = [np.broadcast_to(step, (10, 2)).astype(np.int16) for step in steps]
+    assert len(encode_frames(together)) < 0.6 * len(encode_frames(list(apart.astype(np.int16))))
+
+
+def test_wildest_bundle_fits_a_packet() -> None:
+    wild = [np.full((10, 2), GRID_LIMIT * (-1) ** index, np.int16) for index in range(64)]
+    assert len(encode_frames(wild)) < 6 * 1024
 
 
 def test_beyond_the_limit_is_our_own_error() -> None:
