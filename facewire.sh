@@ -48,8 +48,8 @@ need_apt() {
     [ ${#missing[@]} -eq 0 ] && return 0
     if [ -n "${FACEWIRE_NO_APT:-}" ]; then say "not installed (FACEWIRE_NO_APT): ${missing[*]}"; return 0; fi
     say "apt: ${missing[*]}"
-    as_root apt-get update -q >&2 || die "apt-get update failed (root or sudo is needed, and the network)"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >&2 ||
+    as_root apt-get update -qq >&2 || die "apt-get update failed (root or sudo is needed, and the network)"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >&2 ||
         die "apt could not install: ${missing[*]}"
 }
 
