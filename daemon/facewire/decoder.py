@@ -46,11 +46,14 @@ INBOX = 256
 """Messages; 20 s of a stream without bundles, 4 MB at worst."""
 HANDOFF = 4
 AHEAD = 12
-"""Finished pictures that wait in the playout before upscaling pauses: half a second, 10 MB at 512x512."""
+AHEAD_BYTES = 48 << 20
+"""Finished pictures that wait in the playout before upscaling pauses: half a second, less where they are large."""
 HURRY = 8
 """Shown frames waiting in the inbox while the screen has stalled: interpolated frames are left out from there on."""
 SHED = 25
 """From there on bundles are dropped as well, the oldest first, until half as many frames wait."""
+RECOVERY = 5.0
+"""Seconds after that in which lateness is put down to this machine and not to the link."""
 SILENCE = 10.0
 """Seconds without a message that are called a fault."""
 STUCK = 20.0
@@ -100,11 +103,14 @@ class Decoder:
         self._decoding, self._receiver, self._sinks, self._notifier = decoding, receiver, sinks, notifier
         self._playout, self._stop, self._sinks_flow, self._name = playout, stop, sinks_flow, name
         self._status_seconds, self._record = status_seconds, record
+        self._ahead = max(3, min(AHEAD, AHEAD_BYTES // (3 * decoding.upscaler.size**2)))
         self._inbox = Inbox(INBOX)
-        self._handoff: deque[tuple[Rebuilt, bool]] = deque()
+        self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
         self._heard = time.monotonic()
+        self._understood = 0  # garbage counted when a message was last understood
         self._hurried = 0
+        self._overloaded_until = float("-inf")
         self._failure: BaseException | None = None
         self._beats = dict.fromkeys(("receive", "animate", "upscale"), self._heard)
         self._silent = Fault(log, "no-stream")
@@ -154,6 +160,7 @@ class Decoder:
             log.debug("dropped: %s", error)
             return
         self._heard = time.monotonic()
+        self._understood = self.garbage
         self._inbox.put(message)
 
     def _animate(self) -> None:
@@ -163,7 +170,9 @@ class Decoder:
         # A stalled playout alone is a slow link, waiting bundles alone are a long buffer; both: we are slow ourselves.
         span = self._inbox.span if self._playout.stalled else 0
         hurry = span >= HURRY
-        self._hurried += hurry
+        if hurry:
+            self._hurried += 1
+            self._overloaded_until = time.monotonic() + RECOVERY
         if span >= SHED:
             self._inbox.shed(SHED // 2)
         for rebuilt in self._decoding.animator.push(message, hurry):
@@ -171,7 +180,7 @@ class Decoder:
                 while len(self._handoff) >= HANDOFF and not self._stop.is_set():
                     self._beats["animate"] = time.monotonic()
                     self._room.wait(0.25)
-                self._handoff.append((rebuilt, hurry))
+                self._handoff.append(rebuilt)
                 self._room.notify_all()
             self._beats["animate"] = time.monotonic()
             if self._stop.is_set():
@@ -179,18 +188,18 @@ class Decoder:
 
     def _upscale(self) -> None:
         with self._room:
-            if not self._handoff or len(self._playout) >= AHEAD:
+            if not self._handoff or len(self._playout) >= self._ahead:
                 self._room.wait(0.25)
-            if not self._handoff or len(self._playout) >= AHEAD:
+            if not self._handoff or len(self._playout) >= self._ahead:
                 return
-            rebuilt, hurry = self._handoff.popleft()
+            rebuilt = self._handoff.popleft()
             self._room.notify_all()
         frame = self._decoding.show(rebuilt)
         epoch = self._decoding.animator.epoch
         if self._record is not None and epoch is not None and self._record.wants(frame.number):
             self._record.save(epoch.stream, frame.number, frame.picture)
         with self._room:
-            self._playout.push(frame, overloaded=hurry)
+            self._playout.push(frame, overloaded=time.monotonic() < self._overloaded_until)
 
     def _tick_until_stopped(self) -> None:
         picture = slate(self._decoding.upscaler.size)
@@ -220,7 +229,8 @@ class Decoder:
 
     def _check(self, now: float) -> None:
         if now - self._heard > SILENCE:
-            self._silent.begin(f"nothing comes from {self._name}; the last picture stays, connecting goes on")
+            what = "nothing" if self.garbage == self._understood else "nothing that this version understands"
+            self._silent.begin(f"{what} comes from {self._name}; the last picture stays, connecting goes on")
         else:
             self._silent.end(f"{self._name} is heard again")
         problem = self._decoding.problem

@@ -292,3 +292,15 @@ def test_a_burst_waits_as_bytes_not_as_pictures(networks: Networks) -> None:
             time.sleep(0.01)
         assert 0 < most <= 17
         assert daemon.decoder._playout.counters.dropped == 0
+
+
+def test_only_garbage_is_a_fault_that_says_so(
+    networks: Networks, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facewire.decoder.SILENCE", 0.5)
+    with Daemon(networks) as daemon:
+        daemon.link.send(b"another version")
+        daemon.wait(lambda: "nothing that this version understands comes from tcp://there:1" in caplog.text, "logged")
+        daemon.link.send(*opening(networks))
+        caplog.set_level(logging.INFO)
+        daemon.wait(lambda: "is heard again" in caplog.text, "and its end as well")
