@@ -301,6 +301,7 @@ def test_only_garbage_is_a_fault_that_says_so(
     with Daemon(networks) as daemon:
         daemon.link.send(b"another version")
         daemon.wait(lambda: "nothing that this version understands comes from tcp://there:1" in caplog.text, "logged")
-        daemon.link.send(*opening(networks))
         caplog.set_level(logging.INFO)
+        monkeypatch.setattr("facewire.decoder.SILENCE", 60.0)
+        daemon.link.send(*opening(networks))
         daemon.wait(lambda: "is heard again" in caplog.text, "and its end as well")
