@@ -88,7 +88,7 @@ pip() {
 }
 # --no-deps: the lock names everything, and leaves out what mediapipe asks for and never imports.
 install_lock() { say "Python packages: $1"; pip install --no-deps -r "$root/$1"; }
-install_self() { say "Facewire itself, linked into .venv"; pip install --no-deps -e "$root"; }
+install_self() { say "Facewire itself, linked into .venv"; pip install -q --no-deps -e "$root"; }
 install_torch() {
     "$venv/bin/python" -c 'import torch' 2>/dev/null && return 0
     say "torch 2.13.0 (FACEWIRE_NO_TORCH=1 does without)"
