@@ -48,7 +48,7 @@ class Feed:
 
     @property
     def stuck(self) -> int:
-        """Pictures in a row that the pipeline had no room for."""
+        """Pictures in a row that a running pipeline had no room for."""
         return self._stuck
 
     @property
@@ -56,13 +56,19 @@ class Feed:
         """The pipeline's first error, one line; "" while there is none."""
         return self._trouble
 
+    @property
+    def playing(self) -> bool:
+        """Whether the pipeline runs; one that was paused, or waits for its first player, takes no pictures."""
+        return bool(self._frames.get_state(0)[1] == self._gst.State.PLAYING)
+
     def push(self, data: bytes) -> bool:
         """Give one raw picture, stamped with the pipeline's clock. Returns False when there was no room for it."""
         if self._frames.get_property("current-level-bytes") >= self._limit:
             # Not running yet, paused, or broken: the queue behind cannot drop what never reaches it.
-            with self._lock:
-                self._dropped += 1
-                self._stuck += 1
+            if self.playing:
+                with self._lock:
+                    self._dropped += 1
+                    self._stuck += 1
             return False
         self._stuck = 0
         return bool(self._frames.emit("push-buffer", self._gst.Buffer.new_wrapped(data)) == self._gst.FlowReturn.OK)

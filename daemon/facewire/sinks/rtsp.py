@@ -8,10 +8,7 @@ freed when the last one leaves:
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
-import socket
 import threading
 import time
 from typing import Any
@@ -24,6 +21,7 @@ from facewire.sinks import gst
 from facewire.sinks.base import SinkStats, even, fitted
 from facewire.sinks.encoders import best_encoder, bitrate
 from facewire.sinks.feed import FRONT, Feed
+from facewire.sinks.listening import check_free, reachable
 from facewire.sinks.spec import RtspSpec
 from facewire.types import Picture
 
@@ -63,6 +61,7 @@ class RtspSink:
         self._waiting: Picture | None = None
         self._arrivals: dict[Any, float] = {}
         self._last_round = 0.0
+        self._orphans: set[str] = set()
         self._trouble = ""
         self._closed = False
 
@@ -71,7 +70,7 @@ class RtspSink:
         launch = f"( {FRONT} ! {words} ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
         self._server: Any = self._listen(spec, launch)
         self.port: int = self._server.get_bound_port()
-        self.address = f"rtsp://{_reachable(spec.host)}:{self.port}{spec.path}"
+        self.address = f"rtsp://{reachable(spec.host)}:{self.port}{spec.path}"
         """What to type into a player."""
         self.name = self.address
 
@@ -117,8 +116,8 @@ class RtspSink:
                 return
             if feed.push(data):
                 self._shown += 1
-            elif feed.stuck > STUCK_SECONDS * self._fps:
-                self._trouble = f"it took no picture for {STUCK_SECONDS:g} s"
+            elif not feed.stuck:
+                self._idle += 1
 
     def _tick(self) -> bool:
         """On the server's thread, at the pictures' rate: keep the stream alive without pictures."""
@@ -126,8 +125,10 @@ class RtspSink:
             self._push(self._last)
         if time.monotonic() - self._last_round > ROUND_SECONDS:
             self._last_round = time.monotonic()
-            self._server.get_session_pool().cleanup()
             self._show_out()
+            self._forget_sessions()
+            if self._is_stuck():
+                self._trouble = f"it took no picture for {STUCK_SECONDS:g} s"
         return True
 
     # -- called by gst-rtsp-server, on its threads
@@ -187,6 +188,34 @@ class RtspSink:
         server = self._server
         return 0 if server is None else len(server.client_filter(None))
 
+    def _forget_sessions(self) -> None:
+        """On the server's thread: end sessions that ran out, or whose connection is gone since the last round.
+
+        The server keeps the latter for a minute; places are few, and players that crash and come back would fill
+        them. A round apart, because a session is made a moment before its client knows it.
+        """
+        pool = self._server.get_session_pool()
+        pool.cleanup()
+        every = {session.get_sessionid() for session in pool.filter(None)}
+        clients = self._server.client_filter(None)
+        owned = {session.get_sessionid() for client in clients for session in client.session_filter(None)}
+        orphans = every - owned
+        for name in orphans & self._orphans:
+            session = pool.find(name)
+            if session is not None:
+                pool.remove(session)
+        self._orphans = orphans
+
+    def _is_stuck(self) -> bool:
+        """Whether players wait for an encoder that takes nothing. Clients that only described or paused do not count:
+        nobody out there may make us start the server again."""
+        feed = self._feed
+        if feed is None or feed.stuck < STUCK_SECONDS * self._fps:
+            return False
+        playing = gst.repository("GstRtsp").RTSPState.PLAYING
+        sessions = self._server.get_session_pool().filter(None)
+        return any(media.get_rtsp_state() == playing for session in sessions for media in session.filter(None))
+
     def _played(self, _client: Any, _context: Any) -> None:
         """Somebody joins a running stream: a key frame now, instead of grey until the next one."""
         with self._lock:
@@ -198,7 +227,7 @@ class RtspSink:
     # -- the server and its thread
 
     def _listen(self, spec: RtspSpec, launch: str) -> Any:
-        _check_free(spec.host, spec.port)
+        check_free(spec.host, spec.port)
         glib, rtsp = self._glib, self._server_module
         server = rtsp.RTSPServer()
         server.set_address(spec.host)
@@ -249,44 +278,3 @@ class RtspSink:
 def _i420(picture: Picture) -> bytes:
     """Planar 4:2:0, BT.601 limited range. OpenCV needs 0.1 ms for 512x512, GStreamer's videoconvert five times that."""
     return bytes(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
-
-
-def _reachable(host: str) -> str:
-    """The host part for a player on this network: "every address" becomes one that can be typed."""
-    if host == "0.0.0.0":
-        return _own_address() or "127.0.0.1"
-    if host == "::":
-        return "[::1]"
-    return f"[{host}]" if ":" in host else host
-
-
-def _own_address() -> str:
-    """This machine's address towards the default route; "" without one. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return ""
-
-
-def _check_free(host: str, port: int) -> None:
-    """gst-rtsp-server does not say why it cannot listen, so ask the kernel first. Raises SinkError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise SinkError(f"rtsp: {host} is no address: {error.strerror}; 0.0.0.0 listens on every one") from None
-    try:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        why = {
-            errno.EADDRINUSE: f"port {port} is in use by another program; stop it or choose another port",
-            errno.EACCES: f"port {port} is reserved for root; choose one above 1023",
-            errno.EADDRNOTAVAIL: f"{host} is not an address of this machine; 0.0.0.0 listens on every one",
-        }.get(error.errno or 0, os.strerror(error.errno or 0))
-        raise SinkError(f"rtsp: cannot listen on {host} port {port}: {why}") from None

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from facewire.errors import SinkError
-from facewire.sinks import drm
+from facewire.sinks import Sink, SinkSet, SlotState, drm, gst, hdmi
+from facewire.sinks import set as sink_set
 from facewire.sinks.hdmi import choose_connector, open_hdmi, video_sink
 from facewire.sinks.spec import HdmiSpec
 
@@ -78,6 +81,38 @@ def test_devices_that_cannot_be_asked(pi: Path, tmp_path: Path) -> None:
 def test_kmssink_words() -> None:
     assert video_sink(42, "vc4").startswith("kmssink name=screen driver-name=vc4 connector-id=42 ")
     assert "driver-name" not in video_sink(42, "")
+
+
+@pytest.mark.usefixtures("gst_there")
+def test_hot_unplug_heals(pi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole way, with GStreamer's fakesink in kmssink's place."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(hdmi, "video_sink", lambda number, driver: "fakesink")
+    monkeypatch.setattr(gst, "need_elements", lambda *names: None)
+    monkeypatch.setattr(sink_set, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(sink_set, "PROVEN_SECONDS", 0.1)
+    picture = np.zeros((64, 64, 3), np.uint8)
+
+    def opener(spec: str, size: int, fps: float) -> Sink:
+        return hdmi.open_hdmi(HdmiSpec(spec.partition(":")[2]), size, fps, pi, tmp_path)
+
+    def until(opened: bool, fault: str) -> SlotState:
+        end = time.monotonic() + 20.0
+        while True:
+            sinks.show(picture)
+            (state,) = sinks.states()
+            if (state.open == opened and fault in state.fault) or time.monotonic() > end:
+                return state
+            time.sleep(0.01)
+
+    sinks = SinkSet(["hdmi:"], 64, 25.0, opener)
+    assert until(True, "").name == "hdmi:HDMI-A-2"
+    plug(pi, "card1-HDMI-A-2", "disconnected", "", "42")
+    assert not until(False, "no display is plugged in").open
+    plug(pi, "card1-HDMI-A-1", "connected", "800x600", "33")
+    assert until(True, "").name == "hdmi:HDMI-A-1"
+    sinks.close()
 
 
 def test_without_a_graphics_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pi: Path) -> None:
