@@ -8,7 +8,7 @@ loss, so sender and receiver hold the same points and nothing drifts.
 A head moves as a whole, so each difference is predicted from those of the points before it in the same frame, and what
 is left goes through an arithmetic coder (see wire.rangecoder) whose table follows how large such rests were lately, in
 this frame and at this coordinate. All state starts anew with each bundle; all arithmetic is on integers, so every
-machine reads the same points. Against adaptive Golomb-Rice coding of plain differences this saves a quarter to a fifth
+machine reads the same points. Against adaptive Golomb-Rice coding of plain differences this saves a tenth to a fifth
 of the bytes (results/keypoint_codec.json).
 """
 
