@@ -42,8 +42,10 @@ as_root() {
 need_apt() {
     local missing=() name
     command -v dpkg-query >/dev/null || { say "no dpkg here; GStreamer with its Python bindings must be there already"; return 0; }
+    local there
+    there=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)
     for name in "$@"; do
-        [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+        case $'\n'$there$'\n' in *$'\n'"$name installed"$'\n'*) ;; *) missing+=("$name") ;; esac
     done
     [ ${#missing[@]} -eq 0 ] && return 0
     if [ -n "${FACEWIRE_NO_APT:-}" ]; then say "not installed (FACEWIRE_NO_APT): ${missing[*]}"; return 0; fi
