@@ -19,14 +19,15 @@ STOP_SECONDS = 8.0
 class Child:
     """`facewire NAME ARGUMENTS` in a process of its own.
 
-    status: what it told its service manager last; lines: the last of its log. Its NOTIFY_SOCKET is `directory`/NAME.
+    status: what it told its service manager last; last: the last line of its log. Its NOTIFY_SOCKET is in `directory`.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], directory: Path, environ: Mapping[str, str]) -> None:
         self.name = name
         self.ready = False
         self.status = ""
-        self.lines: deque[str] = deque(maxlen=50)
+        self.last = "it said nothing"
+        self._unread: deque[str] = deque(maxlen=50)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = directory / f"{name}.notify"
         self._socket.bind(str(path))
@@ -55,7 +56,9 @@ class Child:
     def _read(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            self.lines.append(line.strip())
+            if line.strip():
+                self.last = line.strip()
+                self._unread.append(self.last)
 
     def listen(self) -> None:
         """Take in what it has reported since the last call."""
@@ -73,14 +76,13 @@ class Child:
         if code is None:
             return None
         self._reader.join(1.0)
-        last = self.lines[-1] if self.lines else "it said nothing"
-        return f"the {self.name} has stopped (exit code {code}): {last.removeprefix('facewire: ')}"
+        return f"the {self.name} has stopped (exit code {code}): {self.last.removeprefix('facewire: ')}"
 
     def warnings(self) -> list[str]:
         """Warnings and errors in its log since the last call, without time stamps."""
         found = []
-        while self.lines and self._process.poll() is None:
-            line = self.lines.popleft()
+        while self._unread:
+            line = self._unread.popleft()
             for level in (" WARNING ", " ERROR "):
                 if level in line:
                     found.append(line.split(level, 1)[1].strip().split(": ", 1)[-1])

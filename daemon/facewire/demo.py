@@ -20,9 +20,12 @@ from pathlib import Path
 from facewire.child import Child
 from facewire.errors import FacewireError, SourceError
 from facewire.profiles import profile as profile_by_name
+from facewire.sources import parse_spec
 
 START_SECONDS = 90.0
 """A first start reads its networks from a cold disk."""
+PICTURE_SECONDS = 30.0
+"""The slowest profile needs 15 s for its first pivot."""
 SHEET_SECONDS = 20.0
 """With --seconds 0: when the sheet is made."""
 RECORD_EVERY = 25
@@ -140,8 +143,8 @@ def _watch(encoder: Child, decoder: Child, averages: Averages, seconds: float) -
         if figures is None or figures.pivot_age is None:
             waited += 1
             _live(f"   waiting for the first picture ({encoder.status or 'starting'})")
-            if waited > START_SECONDS and seconds != float("inf"):
-                raise SourceError(f"no picture after {waited} s; the encoder says: {encoder.status}")
+            if waited > PICTURE_SECONDS and not averages.seconds:
+                raise SourceError(f"no picture after {waited} s (encoder: {encoder.status}); is a face in view?")
             continue
         shown += 1
         averages.seconds.append(figures)
@@ -182,6 +185,9 @@ def _looped(source: str) -> str:
     """A file is a source that never ends, here. A plain path is a file."""
     if Path(source).is_file():
         source = f"file:{source}"
+    elif ":" not in source and source != "auto":
+        raise SourceError(f"{source}: no such file")
+    parse_spec(source)
     if source.startswith("file:"):
         path = source.removeprefix("file:").removesuffix("?loop")
         source = f"file:{Path(path).absolute()}?loop"

@@ -37,6 +37,8 @@ ANNOUNCE_SECONDS = 1.0
 """Least time between two announcements with pivots: a peer that joins and leaves for ever costs no more."""
 FLOWING = 5.0
 """Seconds without a coded frame after which the watchdog is not fed."""
+WARM_FRAMES = 100
+"""Frames after which it counts when the machine does not keep up."""
 SEND_BUFFER_SECONDS = 1.0
 
 
@@ -227,7 +229,9 @@ class Encoder:
         text, fields = status.since(before)
         log.info("%s", text, extra={"fields": {"event": "status", **fields}})
         self._notifier.status(self._source.trouble or text)
-        if status.missed - before.missed > 2:
+        read = status.encoding.frames - before.encoding.frames
+        # The first seconds load networks and code the first pivot.
+        if status.missed - before.missed > max(2, read // 10) and before.encoding.frames > WARM_FRAMES:
             self._slow.begin("this machine is too slow for its camera; frames are left out")
         else:
             self._slow.end("this machine keeps up again")

@@ -34,6 +34,9 @@ def test_a_file_is_played_for_ever(tmp_path: Path) -> None:
     for text in (str(clip), f"file:{clip}", f"file:{clip}?loop"):
         assert demo._looped(text) == f"file:{clip}?loop"
     assert demo._looped("sample:") == "sample:"
+    for text in ("no.mp4", "bogus:", "sample:?speed=3"):
+        with pytest.raises(FacewireError):
+            demo._looped(text)
 
 
 FAKE = """
@@ -79,6 +82,8 @@ def test_a_child_reports_readiness_and_status(tmp_path: Path, monkeypatch: pytes
 def test_the_error_of_a_child_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = 'print("chatter", file=sys.stderr); print("facewire: no camera", file=sys.stderr); sys.exit(1)'
     process = fake(tmp_path, monkeypatch, body)
+    while not process.warnings() and process.trouble() is None:
+        time.sleep(0.01)
     assert until_gone(process) == "the encoder has stopped (exit code 1): no camera"
     with pytest.raises(FacewireError, match="no camera"):
         demo._wait_until_ready(process)
