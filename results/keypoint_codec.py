@@ -111,7 +111,8 @@ def measure(found: list[list[Points]], skip: int) -> list[dict[str, object]]:
                 rows.append({
                     "step": step, "dead_zone": still, "bundle_frames": count, "raw": 80.0,
                     "rice": round(sum(map(rice_bytes, groups)) / frames, 3), "code": round(code / frames, 3),
-                    "packet": round(packet / frames, 3), "encode_ms": round(1000 * seconds / frames, 4), "profile": "".join(used),
+                    "packet": round(packet / frames, 3), "encode_ms": round(1000 * seconds / frames, 4),
+                    "profile": "".join(names) if still else "",
                 })  # fmt: skip
     return rows
 
