@@ -105,9 +105,7 @@ def measure(found: list[list[Points]], skip: int) -> list[dict[str, object]]:
                     len(pack(Bundle(0, tuple(KeypointFrame(20_000 + i * (skip + 1), p) for i, p in enumerate(group)))))
                     for group in groups
                 )
-                used = [
-                    p.name for p in PROFILES.values() if still and (p.keypoint_step, p.bundle_frames) == (step, count)
-                ]
+                names = [p.name for p in PROFILES.values() if (p.keypoint_step, p.bundle_frames) == (step, count)]
                 rows.append({
                     "step": step, "dead_zone": still, "bundle_frames": count, "raw": 80.0,
                     "rice": round(sum(map(rice_bytes, groups)) / frames, 3), "code": round(code / frames, 3),

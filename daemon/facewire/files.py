@@ -67,6 +67,8 @@ def compress(
     spec = _spec(source)
     if Path(spec.removeprefix("file:")).absolute() == out.absolute():
         raise FacewireError(f"{out} is the input itself; choose another name for the output")
+    if report is not None and not Path(report).absolute().parent.is_dir():
+        raise FacewireError(f"cannot write {report}: the folder {Path(report).parent} does not exist")
     steps = encoder or _encoder(models, pivots)
     from facewire.sources import open_source
 
@@ -117,7 +119,7 @@ def decompress(
     """
     source, out = Path(source), Path(out)
     reader = Reader(source)
-    check_out(out, lossless)
+    check_out(out, size, lossless)
     fps = _stream_rate(source)
     decoding = decoder or _decoder(models, size, threads)
     shown = (frame for record in reader for frame in decoding.push(record.message))

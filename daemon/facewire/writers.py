@@ -26,16 +26,18 @@ class Writer(Protocol):
 
 def open_writer(out: Path, fps: float, size: int, lossless: bool) -> Writer:
     """The writer that OUT's name asks for. Raises SinkError, MissingDependency."""
-    check_out(out, lossless)
+    check_out(out, size, lossless)
     return VideoWriter(out, fps, size, lossless) if out.suffix.lower() in (".mp4", ".mkv") else FolderWriter(out)
 
 
-def check_out(out: Path, lossless: bool = False) -> None:
+def check_out(out: Path, size: int, lossless: bool = False) -> None:
     """Refuse a name that cannot be written to, before any work is done. Raises SinkError."""
     suffix = out.suffix.lower()
     if suffix in (".mp4", ".mkv"):
         if lossless and suffix == ".mp4":
             raise SinkError(f"{out}: --lossless needs a name that ends in .mkv, or a folder for PNGs")
+        if size % 2 and not lossless:
+            raise SinkError(f"{out}: H.264 needs an even size, {size} is odd; use {size + 1}, --lossless, or a folder")
         if out.is_dir():
             raise SinkError(f"{out} is a folder; choose another name")
         if not out.absolute().parent.is_dir():
@@ -55,14 +57,15 @@ class VideoWriter:
         except ImportError:
             raise MissingDependency("writing video needs PyAV; pip install av") from None
         self._av = av
+        self._errors = (av.error.FFmpegError, OSError, ValueError)
         self._path = path
         self._rate = Fraction(round(fps * 1000), 1000)
         self._count = 0
         try:
             self._container = av.open(str(path), "w")
             self._stream = self._container.add_stream("ffv1" if lossless else "libx264", rate=self._rate)
-        except (OSError, ValueError) as error:
-            raise SinkError(f"cannot write {path}: {error}") from None
+        except self._errors as error:
+            raise SinkError(f"cannot write {path}: {_reason(error)}") from None
         self._stream.width = self._stream.height = size
         self._stream.pix_fmt = "bgr0" if lossless else "yuv420p"
         self._stream.options = {"level": "3"} if lossless else {"preset": "veryfast", "crf": str(CRF)}
@@ -80,15 +83,15 @@ class VideoWriter:
             self._mux(None)
         try:
             self._container.close()
-        except (OSError, ValueError) as error:
-            raise SinkError(f"cannot write {self._path}: {error}") from None
+        except self._errors as error:
+            raise SinkError(f"cannot write {self._path}: {_reason(error)}") from None
 
     def _mux(self, frame: Any) -> None:
         try:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
-        except (OSError, ValueError) as error:
-            raise SinkError(f"cannot write {self._path}: {error}") from None
+        except self._errors as error:
+            raise SinkError(f"cannot write {self._path}: {_reason(error)}") from None
 
 
 class FolderWriter:
@@ -115,3 +118,8 @@ class FolderWriter:
 
     def close(self) -> None:
         """Nothing is left to do: each picture is a file of its own."""
+
+
+def _reason(error: Exception) -> str:
+    """PyAV's errors carry number, text and file name; the text is enough in a line that names the file."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())

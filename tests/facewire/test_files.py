@@ -233,6 +233,10 @@ def test_user_errors_are_one_line_each(stream: Path, clip: Path, tiny_models: Pa
     for out, lossless, says in (("b.avi", False, "must end in"), ("b.mp4", True, "mkv"), ("no/b.mp4", False, "exist")):
         with pytest.raises(SinkError, match=says):
             files.decompress(stream, tmp_path / out, lossless=lossless, decoder=decoding(tiny_models))
+    with pytest.raises(SinkError, match="even size"):
+        files.decompress(stream, tmp_path / "b.mp4", size=127, decoder=decoding(tiny_models))
+    with pytest.raises(FacewireError, match="does not exist"):
+        squeeze(clip, tmp_path / "a.fw", tiny_models, report=tmp_path / "no" / "r.json")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     with pytest.raises(SinkError, match="not an empty folder"):
@@ -266,3 +270,18 @@ def test_gaps_are_held_and_wild_numbers_bounded() -> None:
         ShownFrame(10**9 + 1, 0.2, picture[0], False),
     ]
     assert [int(p[0, 0, 0]) for p in files.every_frame(shown, 25.0)] == [1, 1, 1, 1, 1, 2, 3, 0]
+
+
+def test_a_real_clip_there_and_back(tmp_path: Path) -> None:
+    """The shipped networks, MediaPipe, and a talking person: as many frames out as in."""
+    root = Path(__file__).parents[2]
+    clip = root.parent / "shared" / "clips" / "val" / "bf68a359_01.mp4"
+    if not clip.is_file():
+        pytest.skip("the validation clips are not on this machine")
+    if not (root / "models_onnx" / "manifest.toml").is_file():
+        pytest.skip("no networks in models_onnx")
+    pytest.importorskip("mediapipe")
+    report = files.compress(clip, tmp_path / "a.fw", skip=1)
+    assert report.frames == len(frames_in(clip))
+    assert files.decompress(tmp_path / "a.fw", tmp_path / "a.mkv", size=128) == report.frames
+    assert frames_in(tmp_path / "a.mkv")[0].shape == (128, 128, 3)
