@@ -217,3 +217,10 @@ def test_cache_without_or_with_a_useless_folder(tmp_path: Path) -> None:
         small.put(bytes([index]) * 1000)
     assert len(small) == 2
     assert sum(map(len, small._memory.values())) <= 2500
+
+
+def test_golden_pivot_is_still_read() -> None:
+    """Written once by encode_pivot(picture(), 1500); a newer Pillow may write others, but must read this one."""
+    golden = (Path(__file__).parent / "golden" / "pivot.av1").read_bytes()
+    assert psnr(decode_pivot(golden), picture()) > 22
+    assert content_id(golden).hex() == "aeb77b2167473d80"
