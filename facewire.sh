@@ -28,7 +28,7 @@ apt_runtime=(
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
     gstreamer1.0-x gstreamer1.0-gl
 )
-apt_dev=(ffmpeg)
+apt_dev=(ffmpeg xvfb)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'facewire.sh: %s\n' "$*" >&2; exit 1; }
@@ -153,6 +153,8 @@ install_service() {
     else
         setup runtime
     fi
+    # The services may not write here, so what they import is compiled now.
+    as_root "$prefix/.venv/bin/python" -m compileall -q "$prefix/daemon" || true
     say "units, user, device rules"
     as_root install -D -m 644 -t /etc/systemd/system "$root/systemd/facewire-encoder.service" \
         "$root/systemd/facewire-decoder.service" "$root/systemd/facewire-decoder@.service"
