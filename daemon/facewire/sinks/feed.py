@@ -11,7 +11,7 @@ QUEUED = 2
 """Pictures that may wait in front of a busy encoder or display; more would only be latency."""
 
 FRONT = (
-    "appsrc name=frames is-live=true do-timestamp=true format=time block=false max-bytes=0 "
+    "appsrc name=frames is-live=true format=time block=false max-bytes=0 "
     f"! queue name=waiting leaky=downstream max-size-buffers={QUEUED} max-size-bytes=0 max-size-time=0"
 )
 """How a fed pipeline begins. leaky=downstream throws the oldest away."""
@@ -62,7 +62,7 @@ class Feed:
         return bool(self._frames.get_state(0)[1] == self._gst.State.PLAYING)
 
     def push(self, data: bytes) -> bool:
-        """Give one raw picture, stamped with the pipeline's clock. Returns False when there was no room for it."""
+        """Give one raw picture, to be shown now. Returns False when there was no room for it."""
         if self._frames.get_property("current-level-bytes") >= self._limit:
             # Not running yet, paused, or broken: the queue behind cannot drop what never reaches it.
             if self.playing:
@@ -71,13 +71,26 @@ class Feed:
                     self._stuck += 1
             return False
         self._stuck = 0
-        return bool(self._frames.emit("push-buffer", self._gst.Buffer.new_wrapped(data)) == self._gst.FlowReturn.OK)
+        buffer = self._gst.Buffer.new_wrapped(data)
+        buffer.pts = self._now()
+        return bool(self._frames.emit("push-buffer", buffer) == self._gst.FlowReturn.OK)
 
     def key_frame(self) -> None:
         """Ask the encoder behind for a key frame now, with its headers."""
         video = gst.repository("GstVideo")
         never = self._gst.CLOCK_TIME_NONE
         self._frames.send_event(video.video_event_new_downstream_force_key_unit(never, never, never, True, 0))
+
+    def _now(self) -> int:
+        """Nanoseconds of the pipeline's running time, 0 until it runs.
+
+        appsrc can stamp by itself (do-timestamp), but a pipeline that starts sets its clock a moment before its base
+        time: a picture that comes in between is stamped with the machine's uptime, and the pipeline waits that long.
+        """
+        clock, base = self._frames.get_clock(), self._frames.get_base_time()
+        if clock is None or base in (0, self._gst.CLOCK_TIME_NONE):
+            return 0
+        return max(0, int(clock.get_time()) - int(base))
 
     def _overrun(self, _queue: Any) -> None:
         with self._lock:

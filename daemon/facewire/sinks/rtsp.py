@@ -60,7 +60,7 @@ class RtspSink:
         self._shown = self._dropped = self._idle = 0
         self._waiting: Picture | None = None
         self._arrivals: dict[Any, float] = {}
-        self._last_round = 0.0
+        self._ended = threading.Event()
         self._orphans: set[str] = set()
         self._trouble = ""
         self._closed = False
@@ -73,14 +73,15 @@ class RtspSink:
         self.address = f"rtsp://{reachable(spec.host)}:{self.port}{spec.path}"
         """What to type into a player."""
         self.name = self.address
+        for thread in self._threads:
+            thread.start()
 
     @property
     def stats(self) -> SinkStats:
-        """Counters at this moment; `clients` counts connections."""
-        clients = self._count()
+        """Counters at this moment; `clients` counts connections, and notices within a second that one has gone."""
         with self._lock:
             dropped = self._dropped + (self._feed.dropped if self._feed else 0)
-            return SinkStats(self._shown, dropped, self._idle, clients)
+            return SinkStats(self._shown, dropped, self._idle, len(self._arrivals))
 
     def show(self, picture: Picture) -> None:
         """Send to all clients; without clients only the reference is kept. Raises SinkError when the encoder failed."""
@@ -119,16 +120,19 @@ class RtspSink:
             elif not feed.stuck:
                 self._idle += 1
 
-    def _tick(self) -> bool:
-        """On the server's thread, at the pictures' rate: keep the stream alive without pictures."""
-        if self._feed is not None and time.monotonic() - self._last_show > SILENCE_SECONDS:
-            self._push(self._last)
-        if time.monotonic() - self._last_round > ROUND_SECONDS:
-            self._last_round = time.monotonic()
-            self._show_out()
-            self._forget_sessions()
-            if self._is_stuck():
-                self._trouble = f"it took no picture for {STUCK_SECONDS:g} s"
+    def _keep_alive(self) -> None:
+        """The second thread: send the last picture again while there are no new ones. Not the server's thread, which
+        may itself be waiting for the encoder's first pictures."""
+        while not self._ended.wait(1 / self._fps):
+            if self._feed is not None and time.monotonic() - self._last_show > SILENCE_SECONDS:
+                self._push(self._last)
+
+    def _round(self) -> bool:
+        """On the server's thread, once a second: see who is still there."""
+        self._show_out()
+        self._forget_sessions()
+        if self._is_stuck():
+            self._trouble = f"it took no picture for {STUCK_SECONDS:g} s"
         return True
 
     # -- called by gst-rtsp-server, on its threads
@@ -142,6 +146,9 @@ class RtspSink:
             "pixel-aspect-ratio=1/1,colorimetry=bt601,interlace-mode=progressive"
         )
         feed = Feed(line, caps, side * side * 3 // 2)
+        if hasattr(media, "set_rate_control"):  # GStreamer 1.18
+            # What leaves the encoder is sent at once: it comes at the right time already.
+            media.set_rate_control(False)
         feed.watch(line.get_parent().get_bus())
         media.connect("unprepared", self._unprepared, feed)
         with self._lock:
@@ -182,11 +189,6 @@ class RtspSink:
             for client in leave:
                 del self._arrivals[client]
         return False
-
-    def _count(self) -> int:
-        """Connections now. Asked of the server, because its clients do not always say that they have gone."""
-        server = self._server
-        return 0 if server is None else len(server.client_filter(None))
 
     def _forget_sessions(self) -> None:
         """On the server's thread: end sessions that ran out, or whose connection is gone since the last round.
@@ -234,6 +236,11 @@ class RtspSink:
         server.set_service(str(spec.port))
         server.set_backlog(MAX_CLIENTS)
         server.get_session_pool().set_max_sessions(MAX_CLIENTS)
+        # All clients on our one thread: closing one from any other thread is a race inside the library, which then
+        # spins on a connection that is gone.
+        pool = rtsp.RTSPThreadPool()
+        pool.set_max_threads(0)
+        server.set_thread_pool(pool)
         factory = rtsp.RTSPMediaFactory()
         factory.set_launch(launch)
         factory.set_shared(True)
@@ -246,26 +253,30 @@ class RtspSink:
         self._handlers = handlers
         self._context = glib.MainContext()
         self._loop = glib.MainLoop.new(self._context, False)
-        source = server.create_source(None)
+        try:
+            source = server.create_source(None)
+        except glib.Error as error:
+            raise SinkError(f"rtsp: cannot listen on {spec.host} port {spec.port}: {error.message}") from None
         source.attach(self._context)
-        ticks = glib.timeout_source_new(max(1, round(1000 / self._fps)))
-        ticks.set_callback(lambda *_: self._tick())
-        ticks.attach(self._context)
-        self._sources: tuple[Any, ...] = (source, ticks)
-        self._thread = threading.Thread(target=self._loop.run, name="facewire-rtsp", daemon=True)
-        self._thread.start()
+        rounds = glib.timeout_source_new(round(ROUND_SECONDS * 1000))
+        rounds.set_callback(lambda *_: self._round())
+        rounds.attach(self._context)
+        self._sources: tuple[Any, ...] = (source, rounds)
+        self._threads = [
+            threading.Thread(target=work, name="facewire-rtsp", daemon=True)
+            for work in (self._loop.run, self._keep_alive)
+        ]
         return server
 
     def _stop(self) -> None:
-        rtsp = self._server_module
-        for source in self._sources:
-            source.destroy()
-        self._server.client_filter(lambda *_: rtsp.RTSPFilterResult.REMOVE)
-        # From inside the loop: a quit that comes before the thread has begun to run it would be lost.
+        self._ended.set()
+        # From inside the loop: clients belong to its thread, and a quit that comes before the thread has begun to run
+        # the loop would be lost.
         last = self._glib.idle_source_new()
-        last.set_callback(lambda *_: self._loop.quit())
+        last.set_callback(lambda *_: self._finish())
         last.attach(self._context)
-        self._thread.join(5.0)
+        for thread in self._threads:
+            thread.join(5.0)
         for thing, handler in self._handlers:
             thing.disconnect(handler)
         # The socket stays open as long as anything of these is referred to, and so would the port.
@@ -273,6 +284,14 @@ class RtspSink:
         self._arrivals.clear()
         with self._lock:
             self._feed = None
+
+    def _finish(self) -> bool:
+        """On the server's thread, its last act."""
+        for source in self._sources:
+            source.destroy()
+        self._server.client_filter(lambda *_: self._server_module.RTSPFilterResult.REMOVE)
+        self._loop.quit()
+        return False
 
 
 def _i420(picture: Picture) -> bytes:

@@ -184,8 +184,7 @@ def test_silent_connections_are_closed(served: RtspSink, monkeypatch: pytest.Mon
     end(watcher)
 
 
-def test_a_killed_players_place_is_free_soon(served: RtspSink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rtsp, "ROUND_SECONDS", 0.2)
+def test_a_killed_players_place_is_free_soon(served: RtspSink) -> None:
     source = player(served.address)
     assert read_frames(source, 3) == 3
     pool = served._server.get_session_pool()
@@ -196,7 +195,6 @@ def test_a_killed_players_place_is_free_soon(served: RtspSink, monkeypatch: pyte
 
 def test_a_client_that_never_plays_is_no_fault(served: RtspSink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rtsp, "STUCK_SECONDS", 0.1)
-    monkeypatch.setattr(rtsp, "ROUND_SECONDS", 0.1)
     with socket.create_connection(("127.0.0.1", served.port), timeout=10.0) as one:
         one.sendall(f"DESCRIBE {served.address} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
         assert b"200 OK" in one.recv(200)
