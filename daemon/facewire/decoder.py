@@ -28,6 +28,7 @@ from facewire.errors import PacketError
 from facewire.inbox import Inbox
 from facewire.logs import Fault
 from facewire.networks import open_networks
+from facewire.patience import Patience
 from facewire.playout import Playout
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier
@@ -67,6 +68,8 @@ class Receiver(Protocol):
     traffic: Traffic
 
     def receive(self, timeout: float = 0.0) -> bytes | None: ...
+
+    def ask(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -108,6 +111,7 @@ class Decoder:
         self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
         self._heard = time.monotonic()
+        self._patience = Patience(self._heard)
         self._understood = 0  # garbage counted when a message was last understood
         self._hurried = 0
         self._overloaded_until = float("-inf")
@@ -150,6 +154,10 @@ class Decoder:
             self._stop.set()
 
     def _receive(self) -> None:
+        counters = self._decoding.counters
+        if self._patience.lost(time.monotonic(), counters.generated, counters.waiting + counters.orphans):
+            log.info("keypoints come, but not the picture they belong to; asking for it again")
+            self._receiver.ask()
         data = self._receiver.receive(0.25)
         if data is None:
             return

@@ -39,6 +39,7 @@ class Link:
     def __init__(self) -> None:
         self.traffic = Traffic()
         self.closed = False
+        self.asked = 0
         self._waiting: deque[bytes] = deque()
 
     def send(self, *messages: Message | bytes) -> None:
@@ -55,6 +56,9 @@ class Link:
         data = self._waiting.popleft()
         self.traffic = self.traffic.plus(len(data), False)
         return data
+
+    def ask(self) -> None:
+        self.asked += 1
 
     def close(self) -> None:
         self.closed = True
@@ -305,3 +309,12 @@ def test_only_garbage_is_a_fault_that_says_so(
         monkeypatch.setattr("facewire.decoder.SILENCE", 60.0)
         daemon.link.send(*opening(networks))
         daemon.wait(lambda: "is heard again" in caplog.text, "and its end as well")
+
+
+def test_a_pivot_that_never_came_is_asked_for(networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facewire.patience.ASK_SECONDS", 0.2)
+    with Daemon(networks) as daemon:
+        daemon.link.send(epoch(networks), bundle(range(0, 6, 2)))
+        daemon.wait(lambda: daemon.link.asked > 0, "the pivot is asked for")
+        daemon.link.send(*opening(networks), bundle(range(6, 12, 2)))
+        daemon.wait(lambda: daemon.decoder._playout.counters.shown > 0, "pictures once it is there")
