@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.errors import FacewireError
+from facewire.face.mesh import FaceMesh
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 LANDMARKS = 478
@@ -104,16 +105,14 @@ def decode(path: Path, size: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def find_landmarks(frames: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """MediaPipe's face mesh on each frame -> float16 [n, 478, 2] in [-1, 1], NaN where no face was found."""
-    from mediapipe.python.solutions import face_mesh
-
+    """Face mesh of each frame -> float16 [n, 478, 2] in [-1, 1], NaN where no face was found."""
     found = np.full((len(frames), LANDMARKS, 2), np.nan, np.float16)
-    with face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.3) as mesh:
-        for i, frame in enumerate(frames):
-            result: Any = mesh.process(frame)
-            if result.multi_face_landmarks:
-                points = result.multi_face_landmarks[0].landmark
-                found[i] = [(2 * p.x - 1, 2 * p.y - 1) for p in points]
+    mesh = FaceMesh(min_score=0.3)
+    for i, frame in enumerate(frames):
+        points = mesh.landmarks(frame)
+        if points is not None:
+            found[i] = 2 * points[:, :2] / frame.shape[1] - 1
+    mesh.close()
     return found
 
 

@@ -84,10 +84,17 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     kind: dict[str, Any] = {"landmarks": name == "animator", "native_only": name == "interpolator"}
     if name in ("upscaler", "background"):
         kind["stride"] = 8  # neighbouring frames teach these nothing new
-    return {
+    # Of torchrun's processes the first one decodes into the cache, the others find it there.
+    follows = dist.is_initialized() and dist.get_rank() > 0
+    if follows:
+        dist.barrier()
+    pools = {
         key: open_pool(folder, options.cache, size, device, **kind)
         for key, folder in (("train", options.clips), ("val", val))
     }
+    if dist.is_initialized() and not follows:
+        dist.barrier()
+    return pools
 
 
 def main(options: argparse.Namespace) -> int:

@@ -191,9 +191,8 @@ class AnimatorTask:
         return found
 
     def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
-        """Rows of twice pivot | real | warped | shown, held-out people, late in each clip."""
-        pairs = [[picture[0] for picture in pair] for pair in self._pairs(networks, [0.6])]
-        return sheet([a + b for a, b in zip(pairs[::2], pairs[1::2], strict=False)])
+        """Rows of pivot | real | warped | shown, held-out people, late in each clip."""
+        return sheet([[picture[0] for picture in pair] for pair in self._pairs(networks, [0.6])])
 
     @torch.no_grad()
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:

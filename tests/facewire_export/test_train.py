@@ -1,0 +1,79 @@
+"""`facewire-export train` on two made-up clips: every task takes steps, alone and under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
+
+from facewire_export.train import TASKS, add_train_arguments, main  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT.parent / "shared" / "weights"
+
+needs_weights = pytest.mark.skipif(
+    not WEIGHTS.is_dir(), reason="needs ../shared/weights: the networks of the perceptual losses are not shipped"
+)
+
+
+def write_clip(path: Path, seed: int) -> None:
+    """Twelve frames of drifting noise, 512x512: no face is in it, so no landmarks either."""
+    dice = np.random.default_rng(seed)
+    field = dice.integers(0, 255, (40, 40, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 512
+        stream.pix_fmt = "yuv420p"
+        for shift in range(12):
+            picture = np.ascontiguousarray(field[shift : shift + 512, shift : shift + 512])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for name, seed in (("train", 1), ("val", 2)):
+        (folder / name).mkdir()
+        write_clip(folder / name / "noise.mp4", seed)
+    return folder
+
+
+def options(clips: Path, out: Path, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    common = ["--out", str(out), "--cache", str(clips / "cache"), "--weights", str(WEIGHTS), "--device", "cpu"]
+    return parser.parse_args([str(clips / "train"), *common, "--batch", "2", *more])
+
+
+@needs_weights
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_takes_a_step_and_goes_on_from_there(clips: Path, tmp_path: Path, task: str) -> None:
+    assert main(options(clips, tmp_path, "--task", task, "--steps", "1")) == 0
+    assert main(options(clips, tmp_path, "--task", task, "--steps", "2", "--resume")) == 0
+    record = json.loads((tmp_path / f"{task}.json").read_text())
+    assert record["steps"] == 2
+    assert record["clips"] == 1
+    assert all(np.isfinite(value) for value in record["held_out"].values())
+    weights = torch.load(tmp_path / f"{task}.best.pt", weights_only=True)["average"]
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+@needs_weights
+def test_torchrun_keeps_its_processes_together(clips: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "facewire_export.cli"]
+    arguments = ["train", str(clips / "train"), "--task", "background", "--steps", "2", "--batch", "2"]
+    places = ["--out", str(tmp_path), "--cache", str(clips / "cache"), "--weights", str(WEIGHTS), "--device", "cpu"]
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'export'}:{ROOT / 'daemon'}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *arguments, *places], capture_output=True, text=True, env=environ, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((tmp_path / "background.json").read_text())["steps"] == 2
