@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 _NAME = "facewire"
@@ -129,12 +130,21 @@ def hush_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+_quieting = threading.RLock()
+"""Two threads that swapped file descriptor 2 at once could lose stderr for good."""
+
+
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keeps what C libraries write to stderr while they start (MediaPipe, TensorFlow Lite, absl, GStreamer) out of
     our log. Only around their start: file descriptor 2 is the whole process's, so real messages of other threads are
     lost as well while this is open. If the body raises, what was written is shown after all when debugging."""
     hush_environment()
+    with _quieting:
+        yield from _swallow()
+
+
+def _swallow() -> Iterator[None]:
     sys.stderr.flush()
     try:
         saved = os.dup(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from types import ModuleType
 from typing import Any
 
@@ -13,16 +12,13 @@ from facewire.errors import MissingDependency
 from facewire.logs import quiet_libraries
 from facewire.types import Picture
 
-_loading = threading.Lock()
-"""The hush is the whole process's; two threads must not undo each other's."""
-
 
 class Solution:
     """One of `mediapipe.solutions`, loaded without chatter."""
 
     def __init__(self, package: str, name: str, **settings: Any) -> None:
         """For example Solution("face_mesh", "FaceMesh", max_num_faces=1)."""
-        with _loading, quiet_libraries():
+        with quiet_libraries():
             solutions = _solutions()
             self._graph = getattr(getattr(solutions, package), name)(**settings)
             # The first run loads the rest of the network, and says so.
@@ -34,7 +30,7 @@ class Solution:
         if self._spoken:
             return self._graph.process(np.ascontiguousarray(picture))
         # The first face brings in the networks behind the detector.
-        with _loading, quiet_libraries():
+        with quiet_libraries():
             result = self._graph.process(np.ascontiguousarray(picture))
         self._spoken = True
         return result

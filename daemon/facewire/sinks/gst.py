@@ -111,5 +111,5 @@ def try_out(description: str, seconds: float) -> str:
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """Drivers and plug-in scanners write to descriptor 2 while they load; nothing else turns them off."""
-    with _loading, contextlib.nullcontext() if debugging() else quiet_libraries():
+    with contextlib.nullcontext() if debugging() else quiet_libraries():
         yield
