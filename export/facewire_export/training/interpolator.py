@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,6 +18,23 @@ from facewire_export.training.pool import Pool
 
 GAPS = (1, 2)
 """Frames on either side: 1 is what skip 1 asks for, 2 the first step of skip 3."""
+TAUGHT_STEPS = 1500
+"""For so long the flows are also taught: colours alone tell a flow only about the pixel beside it, and 250 steps of
+that left it at a cross-fade."""
+FLOW_WEIGHT = 20.0
+
+
+@torch.no_grad()
+def taught_flow(here: Tensor, there: Tensor) -> Tensor:
+    """OpenCV's DIS flow (Kroeger et al. 2016) from pictures [B, 3, H, W] to others, as the network gives it:
+    displacements in half pictures, [B, 2, H/4, W/4]."""
+    teacher = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    found = []
+    for one, other in zip(here, there, strict=True):
+        greys = [p.mean(0).mul(255).round().byte().cpu().numpy() for p in (one, other)]
+        flow = teacher.calc(greys[0], greys[1], None) * (2 / greys[0].shape[0])
+        found.append(torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1))))
+    return F.avg_pool2d(torch.stack(found), 4).to(here.device)
 
 
 class InterpolatorTask:
@@ -24,7 +43,8 @@ class InterpolatorTask:
     name = "interpolator"
 
     def __init__(self, tier: Tier, pool: Pool, held_out: Pool, loss: PictureLoss, batch: int) -> None:
-        self.networks = nn.ModuleDict({"interpolator": Interpolator(tier)})
+        self.interpolator = Interpolator(tier)
+        self.networks = nn.ModuleDict({"interpolator": self.interpolator})
         self.pool, self.held_out, self.picture_loss, self.batch = pool, held_out, loss, batch
 
     @exact
@@ -46,10 +66,18 @@ class InterpolatorTask:
         previous, middle, following = frames.chunk(3)
         return previous, middle, following
 
-    def loss(self, _step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Picture loss of the middle frame."""
+    def loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Picture loss of the middle frame; in the beginning also the distance to the taught flows."""
         previous, middle, following = self._draw(rng)
-        return self.picture_loss(self.networks["interpolator"](previous, following), middle)
+        network = self.interpolator
+        flows = network.flows(previous, following)
+        total, figures = self.picture_loss(network.blend(previous, following, flows), middle)
+        if step < TAUGHT_STEPS:
+            wanted = taught_flow(middle, previous), taught_flow(middle, following)
+            distance = sum((flow - target).abs().mean() for flow, target in zip(flows[:2], wanted, strict=True))
+            total = total + FLOW_WEIGHT * distance
+            figures["flow"] = float(distance)
+        return total, figures
 
     @torch.no_grad()
     def _triplets(self, network: nn.Module) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
