@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, help="pictures a step; default 8 on a CPU, 48 on a GPU")
+    parser.add_argument("--repair-only", action="store_true", help="animator: leave keypoints and motion as they are")
     parser.add_argument("--rate", type=float, default=4e-4, help="learning rate at the start")
     parser.add_argument(
         "--weights", type=Path, default=Path("../shared/weights"), help="networks for perceptual losses"
@@ -63,6 +65,7 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
         from facewire_export.training.animator import AnimatorSettings, AnimatorTask
 
         settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
+        settings = replace(settings, repair_only=options.repair_only)
         return AnimatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 4), settings)
     if name == "interpolator":
         from facewire_export.training.interpolator import InterpolatorTask

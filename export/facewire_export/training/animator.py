@@ -38,6 +38,8 @@ class AnimatorSettings:
     window: int = 128
     """Side of the window that the repair network is trained on; 256 is the whole picture."""
     equivariance: float = 2.0
+    repair_only: bool = False
+    """Leave keypoints and motion as they are: twice the steps an hour for the part that paints."""
     feature_weight: float = 5.0
     """Extra weight of mouth and eyes in the colour loss."""
 
@@ -111,6 +113,8 @@ class AnimatorTask:
 
     def loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """One batch; which phase depends on the step."""
+        if self.settings.repair_only:
+            return self._repair_loss(rng)
         if step < self.settings.motion_steps:
             return self._motion_loss(step, rng)
         return self._full_loss(step, rng)
@@ -155,24 +159,39 @@ class AnimatorTask:
         features = self.networks["pivot_encoder"](pivot)
         motion = self.generator.motion(features.small, k_pivot, k_driving)
         warp_loss = self._warp_loss(small_pivot, small_driving, motion[0])
-        corners = self._corners(rng, moved)
-        fake, real = self._window(pivot, features, motion, driving, corners)
-        grid = identity_grid(CODED_SIZE, CODED_SIZE, pivot).expand(s.batch, -1, -1, -1)
-        weight = region_weight(moved, cut(grid, corners, s.window), s.feature_weight)
-        total, figures = self.picture_loss(fake, real, weight)
+        total, figures = self._window_loss(pivot, driving, features, motion, moved, rng)
         total = total + 0.5 * warp_loss + self._pull(step) * points + s.equivariance * equivariance
         others = {"warp": warp_loss, "points": points, "equivariance": equivariance}
         return total, {**figures, **{name: value.item() for name, value in others.items()}}
 
-    def _window(
-        self, pivot: Tensor, features: PivotFeatures, motion: tuple[Tensor, Tensor, Tensor], driving: Tensor,
-        corners: NDArray[np.int64],
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    def _repair_loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        pivot, driving, _, moved = self._draw(rng, self.settings.batch, CODED_SIZE)
+        features = self.networks["pivot_encoder"](pivot)
+        for frozen in (self.networks["keypoints"], self.generator.motion):
+            frozen.eval()
+        with torch.no_grad():
+            found = self.networks["keypoints"](torch.cat([F.avg_pool2d(pivot, 2), F.avg_pool2d(driving, 2)]))
+            k_pivot, k_driving = found.chunk(2)
+            motion = self.generator.motion(features.small, k_pivot, k_driving)
+        return self._window_loss(pivot, driving, features, motion, moved, rng)
+
+    def _window_loss(
+        self,
+        pivot: Tensor,
+        driving: Tensor,
+        features: PivotFeatures,
+        motion: tuple[Tensor, Tensor, Tensor],
+        landmarks: Tensor,
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, dict[str, float]]:
         """Repair only a window of each frame: motion sees the whole picture, the costly part a quarter of it."""
-        whole = warp(pivot, features, motion)
         size = self.settings.window
-        parts = Warped(*[cut(v, corners, size) for v in whole])
-        return self.generator.repair(parts), cut(driving, corners, size)
+        corners = self._corners(rng, landmarks)
+        parts = Warped(*[cut(value, corners, size) for value in warp(pivot, features, motion)])
+        fake, real = self.generator.repair(parts), cut(driving, corners, size)
+        grid = identity_grid(CODED_SIZE, CODED_SIZE, pivot).expand(len(pivot), -1, -1, -1)
+        weight = region_weight(landmarks, cut(grid, corners, size), self.settings.feature_weight)
+        return self.picture_loss(fake, real, weight)
 
     @torch.no_grad()
     def _pairs(self, networks: nn.ModuleDict, places: list[float]) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
