@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def checkpoint(runs: Path, task: str) -> tuple[dict[str, Tensor], dict[str, Any]
     saved = torch.load(path, map_location="cpu", weights_only=True)
     record_path = runs / f"{task}.json"
     record = json.loads(record_path.read_text()) if record_path.is_file() else {}
-    return saved["average"], {**record, "exported_step": saved["step"]}
+    return saved["average"], {**record, "exported": {"step": saved["step"], "held_out": saved.get("scores")}}
 
 
 def graphs(tier: Tier, runs: Path | None) -> tuple[list[Graph], dict[str, Any]]:
@@ -182,6 +183,9 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
             "outputs": shapes(graph.outputs, [answers] if isinstance(answers, Tensor) else list(answers)),
         }
         print(f"{graph.name}: {len(data)} bytes, {cost.gmac:.3f} GMAC, differs from torch by {difference:.1e}")
+    if runs is not None:
+        for task in records:  # where the next training begins: `train --start`
+            shutil.copyfile(runs / f"{task}.best.pt", folder / f"{task}.pt")
     (folder / "record.json").write_text(json.dumps(records, indent=1) + "\n")
     manifest = {
         "version": 1,

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 import torch.distributed as dist
 
+from facewire_export.dataset import DatasetError
 from facewire_export.lpips import load_lpips
 from facewire_export.networks.tiers import CODED_SIZE, TIERS
 from facewire_export.perceptual import PyramidLoss
@@ -37,6 +38,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so much time, over all tasks")
     parser.add_argument("--steps", type=int, help="stop after so many steps of each task; the learning rate ends there")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--start", type=Path, help="folder with <task>.pt to begin with, e.g. models_onnx/compact")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
     parser.add_argument("--seed", type=int, default=1)
@@ -100,6 +102,16 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     return pools
 
 
+def starting_point(folder: Path | None, task: str) -> Path | None:
+    """The task's weights in `--start`. Raises DatasetError when they are not there."""
+    if folder is None:
+        return None
+    path = folder / f"{task}.pt"
+    if not path.is_file():
+        raise DatasetError(f"{path}: not there; --start takes a folder that `facewire-export onnx` wrote")
+    return path
+
+
 def main(options: argparse.Namespace) -> int:
     """Train each task in turn; returns the exit code."""
     if "RANK" in os.environ:
@@ -119,6 +131,7 @@ def main(options: argparse.Namespace) -> int:
             resume=options.resume,
             learning_rate=options.rate,
             final_rate=options.rate / 20,
+            start=starting_point(options.start, name),
         )
         about = {
             "tier": options.tier,

@@ -51,6 +51,8 @@ class Schedule:
     learning_rate: float
     final_rate: float
     """Reached at `steps` along a cosine."""
+    start: Path | None = None
+    """Weights to begin with where there is nothing to resume."""
     ema: float = 0.999
     sheet_minutes: float = 5.0
 
@@ -130,7 +132,7 @@ class Trainer:
     def _path(self, ending: str) -> Path:
         return self.schedule.out / f"{self.task.name}{ending}"
 
-    def resume(self) -> None:
+    def resume(self) -> bool:
         """Take everything up from the last checkpoint, if there is one."""
         last = self._path(".last.pt")
         if last.is_file():
@@ -140,6 +142,14 @@ class Trainer:
             self.optimiser.load_state_dict(saved["optimiser"])
             self.state = State(**saved["state"])
             print(f"{self.task.name}: resumed at step {self.state.step}", flush=True)
+        return last.is_file()
+
+    def start(self, path: Path) -> None:
+        """Begin with another run's weights (a .best.pt, or one that lies beside the ONNX files)."""
+        weights = torch.load(path, map_location=self.device, weights_only=True)["average"]
+        self.networks.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+        print(f"{self.task.name}: starts from {path}", flush=True)
 
     def step(self) -> None:
         """One batch."""
@@ -176,7 +186,8 @@ class Trainer:
         first = next(iter(self.scores.values()))
         if first < self.state.best:
             self.state.best = first
-            save(self._path(".best.pt"), {"average": self.average.state_dict(), "step": self.state.step})
+            kept = {"average": self.average.state_dict(), "step": self.state.step, "scores": self.scores}
+            save(self._path(".best.pt"), kept)
         everything = {
             "networks": self.networks.state_dict(),
             "average": self.average.state_dict(),
@@ -233,8 +244,8 @@ def train(task: Task, schedule: Schedule, device: torch.device, about: dict[str,
     """
     schedule.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(task, schedule, device)
-    if schedule.resume:
-        trainer.resume()
+    if not (schedule.resume and trainer.resume()) and schedule.start is not None:
+        trainer.start(schedule.start)
     trainer.run()
     record = {
         "task": task.name,
