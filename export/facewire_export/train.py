@@ -126,7 +126,7 @@ def main(options: argparse.Namespace) -> int:
         schedule = Schedule(
             out=options.out,
             minutes=options.minutes * SHARES[name] / whole,
-            steps=options.steps or 200_000,
+            steps=200_000 if options.steps is None else options.steps,
             seed=options.seed,
             resume=options.resume,
             learning_rate=options.rate,

@@ -15,6 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 
+from facewire_export.dataset import DatasetError  # noqa: E402
 from facewire_export.train import TASKS, add_train_arguments, main  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +78,14 @@ def test_torchrun_keeps_its_processes_together(clips: Path, tmp_path: Path) -> N
     done = subprocess.run([*command, *arguments, *places], capture_output=True, text=True, env=environ, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((tmp_path / "background.json").read_text())["steps"] == 2
+
+
+@needs_weights
+def test_training_begins_with_exported_weights(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(options(clips, tmp_path / "a", "--task", "upscaler", "--steps", "2")) == 0
+    (tmp_path / "upscaler.pt").write_bytes((tmp_path / "a" / "upscaler.best.pt").read_bytes())
+    assert main(options(clips, tmp_path / "b", "--task", "upscaler", "--steps", "0", "--start", str(tmp_path))) == 0
+    kept = [torch.load(tmp_path / run / "upscaler.best.pt", weights_only=True)["average"] for run in "ab"]
+    assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
+    with pytest.raises(DatasetError, match="not there"):
+        main(options(clips, tmp_path / "c", "--task", "upscaler", "--start", str(tmp_path / "none")))
