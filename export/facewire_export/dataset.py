@@ -13,8 +13,11 @@ it into one device tensor for GPUs.
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +139,20 @@ def prepare(entry: ClipEntry, cache: Path, size: int, landmarks: bool = True, st
     landmarks_path = cache / f"{entry.name}.landmarks.npy"
     if landmarks and not landmarks_path.is_file():
         save_atomically(landmarks_path, find_landmarks(np.load(frames_path, mmap_mode="r")))
+
+
+def prepare_all(
+    entries: Sequence[ClipEntry], cache: Path, size: int, landmarks: bool = True, stride: int = 1, workers: int = 2
+) -> None:
+    """`prepare` for every clip that the cache lacks. Raises DatasetError."""
+    endings = ["frames", "landmarks"] if landmarks else ["frames"]
+    missing = [e for e in entries if not all((cache / f"{e.name}.{ending}.npy").is_file() for ending in endings)]
+    if not missing:
+        return
+    job = functools.partial(prepare, cache=cache, size=size, landmarks=landmarks, stride=stride)
+    # Started afresh, not forked: MediaPipe's threads do not live through a fork.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
+        list(processes.map(job, missing))
 
 
 def load(entry: ClipEntry, cache: Path) -> Clip:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facewire_export.dataset import Clip, ClipEntry, load, prepare, read_table
+from facewire_export.dataset import Clip, load, prepare_all, read_table
 
 LANDMARK_GROUPS = ((33, 133), (362, 263), (1,), (61,), (291,), (13,), (14,), (152,), (234,), (454,))
 """MediaPipe mesh points whose means start the ten keypoints: eyes, nose, mouth corners, inner lips, chin, cheeks."""
@@ -49,10 +48,6 @@ class Pool:
         return torch.from_numpy(np.stack([self.points[c][f] for c, f in chosen])).to(self.device)
 
 
-def _prepare(job: tuple[ClipEntry, Path, int, bool, int]) -> None:
-    prepare(*job)
-
-
 def open_pool(
     folder: Path,
     cache: Path,
@@ -67,8 +62,7 @@ def open_pool(
     """Decode what the cache lacks, then open every clip of at least two frames. Raises DatasetError."""
     entries = [e for e in read_table(folder) if e.size >= size and (e.native_25fps or not native_only)]
     place = cache / (f"{folder.name}-{size}" if stride == 1 else f"{folder.name}-{size}-{stride}")
-    with ProcessPoolExecutor(workers) as processes:
-        list(processes.map(_prepare, [(e, place, size, landmarks, stride) for e in entries]))
+    prepare_all(entries, place, size, landmarks, stride, workers)
     clips = [clip for clip in (load(e, place) for e in entries) if len(clip.frames) >= 2]
     resident = None
     if device.type == "cuda":
