@@ -42,7 +42,7 @@ def test_more_of_a_fault_is_worse() -> None:
 
 
 def test_ssim_agrees_with_scikit_image() -> None:
-    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is here without its dependencies; pip install scikit-image")
+    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image's own dependencies are not installed")
     real = picture()
     for other in (picture(seed=4), np.asarray(cv2.GaussianBlur(real, (0, 0), 2), np.uint8)):
         theirs = metrics.structural_similarity(
