@@ -43,6 +43,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, help="pictures a step; default 8 on a CPU, 48 on a GPU")
+    parser.add_argument("--motion-steps", type=int, help="animator: steps of the first phase (motion alone)")
     parser.add_argument("--repair-only", action="store_true", help="animator: leave keypoints and motion as they are")
     parser.add_argument("--rate", type=float, default=4e-4, help="learning rate at the start")
     parser.add_argument(
@@ -68,6 +69,8 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
 
         settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
         settings = replace(settings, repair_only=options.repair_only)
+        if options.motion_steps is not None:
+            settings = replace(settings, motion_steps=options.motion_steps)
         return AnimatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 4), settings)
     if name == "interpolator":
         from facewire_export.training.interpolator import InterpolatorTask
