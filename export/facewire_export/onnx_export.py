@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from facewire.errors import FacewireError
+from facewire.networks.manifest import MANIFEST, PAIRED, VERSION
 from facewire_export.cost import count
 from facewire_export.networks.background import Background
 from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures
@@ -32,8 +33,6 @@ from facewire_export.networks.upscaler import PATCH, Upscaler
 
 OPSET = 17
 TOLERANCE = 1e-3
-PAIRED = ("keypoints", "pivot_encoder", "generator")
-"""Networks whose files make the manifest's id: keypoints mean nothing to another generator."""
 
 
 class Clamped(nn.Module):
@@ -188,7 +187,7 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
             shutil.copyfile(runs / f"{task}.best.pt", folder / f"{task}.pt")
     (folder / "record.json").write_text(json.dumps(records, indent=1) + "\n")
     manifest = {
-        "version": 1,
+        "version": VERSION,
         "tier": tier.name,
         "id": digest.hexdigest()[:8],
         "record": f"{tier.name}/record.json",
@@ -196,7 +195,7 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
     }
     partial = models / "manifest.partial"
     partial.write_text(tomli_w.dumps(manifest))
-    partial.replace(models / "manifest.toml")
+    partial.replace(models / MANIFEST)
 
 
 def add_onnx_arguments(parser: argparse.ArgumentParser) -> None:
