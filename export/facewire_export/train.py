@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from facewire_export.dataset import DatasetError
 from facewire_export.lpips import load_lpips
 from facewire_export.networks.tiers import CODED_SIZE, TIERS
 from facewire_export.perceptual import PyramidLoss
+from facewire_export.training.animator import AnimatorSettings, AnimatorTask
 from facewire_export.training.loop import Schedule, Task, train
 from facewire_export.training.losses import PictureLoss
 from facewire_export.training.pool import Pool, open_pool
+from facewire_export.training.representations import REPRESENTATIONS
 
 TASKS = ("animator", "interpolator", "upscaler", "background")
 SHARES = {"animator": 0.7, "interpolator": 0.12, "upscaler": 0.12, "background": 0.06}
@@ -45,6 +47,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, help="pictures a step; default 8 on a CPU, 48 on a GPU")
     parser.add_argument("--motion-steps", type=int, help="animator: steps of the first phase (motion alone)")
     parser.add_argument("--repair-only", action="store_true", help="animator: leave keypoints and motion as they are")
+    parser.add_argument(
+        "--motion",
+        choices=sorted(REPRESENTATIONS),
+        help="animator: train a baseline's way of describing movement, or (facewire) ours beside it; for comparisons",
+    )
     parser.add_argument("--rate", type=float, default=4e-4, help="learning rate at the start")
     parser.add_argument(
         "--weights", type=Path, default=Path("../shared/weights"), help="networks for perceptual losses"
@@ -65,13 +72,12 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
     tier, gpu = TIERS[options.tier], device.type == "cuda"
     batch = options.batch or (48 if gpu else 8)
     if name == "animator":
-        from facewire_export.training.animator import AnimatorSettings, AnimatorTask
-
         settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
         settings = replace(settings, repair_only=options.repair_only)
         if options.motion_steps is not None:
             settings = replace(settings, motion_steps=options.motion_steps)
-        return AnimatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 4), settings)
+        kind = REPRESENTATIONS[options.motion] if options.motion else None
+        return AnimatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 4), settings, kind)
     if name == "interpolator":
         from facewire_export.training.interpolator import InterpolatorTask
 
@@ -121,6 +127,8 @@ def main(options: argparse.Namespace) -> int:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     device = pick_device(options.device)
     names = options.task or list(TASKS)
+    if options.motion and (names != ["animator"] or options.start is not None):
+        raise DatasetError("--motion trains a comparison from scratch: give --task animator with it, and no --start")
     whole = sum(SHARES[n] for n in names)
     for name in names:
         torch.manual_seed(options.seed)
@@ -136,12 +144,14 @@ def main(options: argparse.Namespace) -> int:
             final_rate=options.rate / 20,
             start=starting_point(options.start, name),
         )
-        about = {
+        about: dict[str, Any] = {
             "tier": options.tier,
             "clips": len(pools["train"].clips),
             "frames": sum(len(c.frames) for c in pools["train"].clips),
             "people": len({c.entry.person for c in pools["train"].clips}),
         }
+        if isinstance(task, AnimatorTask):
+            about |= {"motion": task.kind.name, "settings": asdict(task.settings)}
         train(task, schedule, device, about)
     return 0
 

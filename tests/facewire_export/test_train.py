@@ -70,6 +70,24 @@ def test_each_task_takes_a_step_and_goes_on_from_there(clips: Path, tmp_path: Pa
 
 
 @needs_weights
+@pytest.mark.parametrize("motion", ["fomm", "fomm-points", "vid2vid3d"])
+def test_each_baseline_takes_a_step_of_both_phases(clips: Path, tmp_path: Path, motion: str) -> None:
+    arguments = ["--task", "animator", "--motion", motion, "--motion-steps", "1", "--steps", "2"]
+    assert main(options(clips, tmp_path, *arguments)) == 0
+    record = json.loads((tmp_path / f"animator-{motion}.json").read_text())
+    assert (record["steps"], record["motion"]) == (2, motion)
+    assert record["cpu_seconds"] > 0
+    assert all(np.isfinite(value) for value in record["held_out"].values())
+    assert not (tmp_path / "animator.best.pt").exists()  # nothing that an export would take for ours
+
+
+def test_baselines_begin_from_scratch_and_alone(clips: Path, tmp_path: Path) -> None:
+    for more in ([], ["--task", "upscaler"], ["--task", "animator", "--start", str(tmp_path)]):
+        with pytest.raises(DatasetError, match="--task animator"):
+            main(options(clips, tmp_path, "--motion", "fomm", *more))
+
+
+@needs_weights
 def test_torchrun_keeps_its_processes_together(clips: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "facewire_export.cli"]
     arguments = ["train", str(clips / "train"), "--task", "background", "--steps", "2", "--batch", "2"]

@@ -111,9 +111,10 @@ class Repair(nn.Module):
 class Generator(nn.Module):
     """Motion, warps and repair: everything that runs for each keypoint frame."""
 
-    def __init__(self, tier: Tier) -> None:
+    def __init__(self, tier: Tier, motion: Motion | None = None) -> None:
+        """motion: another way of describing movement than the shipped one, for comparisons."""
         super().__init__()
-        self.motion = Motion(tier)
+        self.motion = Motion(tier) if motion is None else motion
         self.repair = Repair(tier)
 
     def forward(self, pivot: Tensor, features: PivotFeatures, still: Tensor, driving: Tensor) -> tuple[Tensor, Warped]:

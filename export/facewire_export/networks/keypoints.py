@@ -35,12 +35,16 @@ class KeypointDetector(nn.Module):
         self.up0 = ConvNorm(c + b, b)
         self.head = nn.Conv2d(b, KEYPOINTS, 3, 1, 1)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """picture [B, 3, 128, 128] in [0, 1] -> keypoints [B, 10, 2], x and y in [-1, 1]."""
+    def features(self, picture: Tensor) -> Tensor:
+        """picture [B, 3, 128, 128] in [0, 1] -> [B, C, 32, 32], what heat maps are read from."""
         s0 = self.stem(picture - 0.5)
         s1 = self.down1(s0)
         s2 = self.down2(s1)
         x = self.up2(torch.cat([upsample(self.bottom(s2)), s2], 1))
         x = self.up1(torch.cat([upsample(x), s1], 1))
-        x = self.up0(torch.cat([upsample(x), s0], 1))
-        return centres(self.head(x))
+        found: Tensor = self.up0(torch.cat([upsample(x), s0], 1))
+        return found
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """picture [B, 3, 128, 128] in [0, 1] -> keypoints [B, 10, 2], x and y in [-1, 1]."""
+        return centres(self.head(self.features(picture)))

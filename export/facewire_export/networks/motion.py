@@ -79,41 +79,47 @@ def heat_maps(points: Tensor) -> Tensor:
     return torch.exp(-(offset * offset).sum(2) / (2 * HEAT_VARIANCE))
 
 
+SEEN = 48
+"""Channels that the network sees; what a representation does not fill is zero."""
+
+
 class Motion(nn.Module):
     """A U-net on 64x64 that mixes the candidate warps."""
 
-    def __init__(self, tier: Tier) -> None:
+    def __init__(self, tier: Tier, candidates: int = CANDIDATES) -> None:
         super().__init__()
+        self.candidates = candidates
         a, b, c, d = tier.motion
-        # pivot, its rigid and its bent warp (3 x 3), both heat maps (2 x 10), two displacements (2 x 2); padded to 48
-        self.stem = ConvNorm(48, a)
+        self.stem = ConvNorm(SEEN, a)
         self.down1 = nn.Sequential(ConvNorm(a, b, 2), ConvNorm(b, b))
         self.down2 = nn.Sequential(ConvNorm(b, c, 2), ConvNorm(c, c))
         self.down3 = nn.Sequential(ConvNorm(c, d, 2), ConvNorm(d, d))
         self.up2 = ConvNorm(d + c, c)
         self.up1 = ConvNorm(c + b, b)
         self.up0 = ConvNorm(b + a, a)
-        self.head = nn.Conv2d(a, 32, 3, 1, 1)
+        self.head = nn.Conv2d(a, -(-(candidates + 3) // 16) * 16, 3, 1, 1)
         nn.init.zeros_(self.head.weight)
         with torch.no_grad():
             assert self.head.bias is not None
             self.head.bias.zero_()
             self.head.bias[2] = 2.0  # start from the bent warp
 
+    def describe(self, small: Tensor, pivot: Tensor, driving: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Candidate displacements [B, N, 2, 64, 64], and what the network sees: at most 48 channels in all."""
+        warps = candidate_warps(pivot, driving)
+        grid = identity_grid(MOTION_SIZE, MOTION_SIZE, small)
+        shown = [small, sample(small, grid + warps[:, 1]), sample(small, grid + warps[:, 2])]
+        heat, still = heat_maps(driving), heat_maps(pivot)
+        return warps, [*[s - 0.5 for s in shown], heat - still, heat, warps[:, 1], warps[:, 2]]
+
     def forward(self, small: Tensor, pivot: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """small [B, 3, 64, 64] the pivot, keypoints [B, 10, 2] of both frames.
 
         Returns displacement [B, 2, 64, 64], occlusion [B, 1, 64, 64] in [0, 1] and hidden features [B, C, 64, 64].
         """
-        pivot, driving = pivot.float(), driving.float()
-        warps = candidate_warps(pivot, driving)
-        grid = identity_grid(MOTION_SIZE, MOTION_SIZE, small)
-        shown = [small, sample(small, grid + warps[:, 1]), sample(small, grid + warps[:, 2])]
-        heat, still = heat_maps(driving), heat_maps(pivot)
-        moves = [warps[:, 1], warps[:, 2]]
-        parts = [*[s - 0.5 for s in shown], heat - still, heat, *moves]
+        warps, parts = self.describe(small, pivot.float(), driving.float())
         x = torch.cat([p.to(small.dtype) for p in parts], 1)
-        x = torch.cat([x, torch.zeros_like(x[:, : 48 - 33])], 1)
+        x = torch.cat([x, torch.zeros_like(x[:, : SEEN - int(x.shape[1])])], 1)
         s0 = self.stem(x)
         s1 = self.down1(s0)
         s2 = self.down2(s1)
@@ -121,7 +127,8 @@ class Motion(nn.Module):
         x = self.up1(torch.cat([upsample(x), s1], 1))
         hidden = self.up0(torch.cat([upsample(x), s0], 1))
         out = self.head(hidden).float()
-        mix = F.softmax(out[:, :CANDIDATES], 1)
-        displacement = (mix[:, :, None] * warps).sum(1) + RESIDUAL * torch.tanh(out[:, CANDIDATES : CANDIDATES + 2])
-        occlusion = torch.sigmoid(out[:, CANDIDATES + 2 : CANDIDATES + 3] + 2.0)
+        n = self.candidates
+        mix = F.softmax(out[:, :n], 1)
+        displacement = (mix[:, :, None] * warps).sum(1) + RESIDUAL * torch.tanh(out[:, n : n + 2])
+        occlusion = torch.sigmoid(out[:, n + 2 : n + 3] + 2.0)
         return displacement, occlusion, hidden

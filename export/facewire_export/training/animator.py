@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from facewire_export.networks.blocks import exact, identity_grid, sample, upsample
 from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures, Warped, warp
-from facewire_export.networks.keypoints import KeypointDetector
 from facewire_export.networks.tiers import CODED_SIZE, Tier
 from facewire_export.training import augment
 from facewire_export.training.losses import PictureLoss, Scores, sheet
 from facewire_export.training.pool import Pool
+from facewire_export.training.representations import Representation
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,26 @@ def cut(values: Tensor, corners: NDArray[np.int64], size: int) -> Tensor:
 
 
 class AnimatorTask:
-    """See the module's text; implements `loop.Task`."""
+    """See the module's text; implements `loop.Task`. A baseline's files bear its name, so none is taken for ours."""
 
-    name = "animator"
-
-    def __init__(self, tier: Tier, pool: Pool, held_out: Pool, loss: PictureLoss, settings: AnimatorSettings) -> None:
-        self.generator = Generator(tier)
+    def __init__(
+        self,
+        tier: Tier,
+        pool: Pool,
+        held_out: Pool,
+        loss: PictureLoss,
+        settings: AnimatorSettings,
+        kind: Representation | None = None,
+    ) -> None:
+        self.kind = kind or Representation()
+        self.name = "animator" if kind is None else f"animator-{kind.name}"
+        self.generator = Generator(tier, self.kind.motion(tier))
         self.networks = nn.ModuleDict(
-            {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": self.generator}
+            {
+                "keypoints": self.kind.detector(tier),
+                "pivot_encoder": PivotEncoder(tier),
+                "generator": self.generator,
+            }
         )
         self.pool, self.held_out, self.picture_loss, self.settings = pool, held_out, loss, settings
 
@@ -105,6 +117,10 @@ class AnimatorTask:
         share = min(1.0, max(0.0, (step - s.motion_steps) / s.release_steps))
         return s.pull_start * (1 - share) + s.pull_end * share
 
+    def _taught(self, pivot: Tensor, driving: Tensor, still: Tensor, moved: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Keypoints of both frames, each with the landmarks that pull it."""
+        return [(self.kind.places(pivot, pivot), still), (self.kind.places(pivot, driving), moved)]
+
     def _keypoint_loss(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         found = torch.cat([f for f, _ in pairs])
         wanted = torch.cat([w for _, w in pairs])
@@ -132,8 +148,8 @@ class AnimatorTask:
         k_pivot, k_driving = detector(torch.cat([pivot, driving])).chunk(2)
         displacement, _, _ = self.generator.motion(F.avg_pool2d(pivot, 2), k_pivot, k_driving)
         warp = self._warp_loss(pivot, driving, displacement)
-        points = self._keypoint_loss([(k_pivot, still), (k_driving, moved)])
-        total = warp + self._pull(step) * points
+        points = self._keypoint_loss(self._taught(k_pivot, k_driving, still, moved))
+        total = warp + self._pull(step) * points + self.kind.prior(k_driving)
         return total, {"warp": warp.item(), "points": points.item()}
 
     def _corners(self, rng: np.random.Generator, points: Tensor) -> NDArray[np.int64]:
@@ -154,13 +170,14 @@ class AnimatorTask:
         maps = augment.affine(rng, s.batch, pivot.device)
         turned = augment.move_pictures(small_driving, maps)
         k_pivot, k_driving, k_turned = detector(torch.cat([small_pivot, small_driving, turned])).chunk(3)
-        equivariance = F.l1_loss(k_turned, augment.move_points(k_driving, maps))
-        points = self._keypoint_loss([(k_pivot, still), (k_driving, moved)])
+        equivariance = self.kind.equivariance(k_pivot, k_driving, k_turned, maps)
+        points = self._keypoint_loss(self._taught(k_pivot, k_driving, still, moved))
         features = self.networks["pivot_encoder"](pivot)
         motion = self.generator.motion(features.small, k_pivot, k_driving)
         warp_loss = self._warp_loss(small_pivot, small_driving, motion[0])
         total, figures = self._window_loss(pivot, driving, features, motion, moved, rng)
         total = total + 0.5 * warp_loss + self._pull(step) * points + s.equivariance * equivariance
+        total = total + self.kind.prior(k_driving)
         others = {"warp": warp_loss, "points": points, "equivariance": equivariance}
         return total, {**figures, **{name: value.item() for name, value in others.items()}}
 
