@@ -15,11 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facewire_export.networks.blocks import exact, identity_grid, sample, upsample
+from facewire_export.networks.blocks import identity_grid, sample, upsample
 from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures, Warped, warp
 from facewire_export.networks.tiers import CODED_SIZE, Tier
 from facewire_export.training import augment
 from facewire_export.training.losses import PictureLoss, Scores, sheet
+from facewire_export.training.mesh_flow import mesh_flow_loss
+from facewire_export.training.pairs import Pair, draw
 from facewire_export.training.pool import Pool
 from facewire_export.training.representations import Representation
 
@@ -40,6 +42,8 @@ class AnimatorSettings:
     equivariance: float = 2.0
     repair_only: bool = False
     """Leave keypoints and motion as they are: twice the steps an hour for the part that paints."""
+    mesh_flow: float = 10.0
+    """Weight of the face mesh as a teacher of motion."""
     feature_weight: float = 5.0
     """Extra weight of mouth and eyes in the colour loss."""
 
@@ -85,45 +89,14 @@ class AnimatorTask:
         )
         self.pool, self.held_out, self.picture_loss, self.settings = pool, held_out, loss, settings
 
-    @exact
-    def _draw(self, rng: np.random.Generator, count: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pivot and driving pictures [B, 3, size, size] of the same clip and their landmarks, augmented alike."""
-        pivots, drivings = [], []
-        for _ in range(count):
-            clip = int(rng.integers(len(self.pool.clips)))
-            length = len(self.pool.clips[clip].frames)
-            first = int(rng.integers(length))
-            near = rng.random() < 0.25
-            low, high = (max(0, first - 12), min(length, first + 13)) if near else (0, length)
-            pivots.append((clip, first))
-            drivings.append((clip, int(rng.integers(low, high))))
-        device = self.pool.device
-        both = self.pool.frames(pivots + drivings)
-        points = self.pool.keypoints(pivots + drivings)
-        if size != both.shape[-1]:
-            both = F.avg_pool2d(both, both.shape[-1] // size)
-        mirrored = torch.from_numpy(rng.random(count) < 0.5).to(device).repeat(2)
-        both, points = augment.flip(both, points, mirrored)
-        maps = augment.affine(rng, count, device).repeat(2, 1, 1)
-        both, points = augment.move_pictures(both, maps), augment.move_points(points, maps)
-        matrix, offset = augment.colour_maps(rng, count, device)
-        both = augment.recolour(both, (matrix.repeat(2, 1, 1), offset.repeat(2, 1)))
-        pivot, driving = both[:count], both[count:]
-        step = torch.from_numpy(np.exp(rng.uniform(np.log(0.004), np.log(0.12), count)).astype(np.float32)).to(device)
-        return augment.coding_artefacts(pivot, step), driving, points[:count], points[count:]
-
     def _pull(self, step: int) -> float:
         s = self.settings
         share = min(1.0, max(0.0, (step - s.motion_steps) / s.release_steps))
         return s.pull_start * (1 - share) + s.pull_end * share
 
-    def _taught(self, pivot: Tensor, driving: Tensor, still: Tensor, moved: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Keypoints of both frames, each with the landmarks that pull it."""
-        return [(self.kind.places(pivot, pivot), still), (self.kind.places(pivot, driving), moved)]
-
-    def _keypoint_loss(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        found = torch.cat([f for f, _ in pairs])
-        wanted = torch.cat([w for _, w in pairs])
+    def _keypoint_loss(self, pair: Pair, k_pivot: Tensor, k_driving: Tensor) -> Tensor:
+        found = torch.cat([self.kind.places(k_pivot, k) for k in (k_pivot, k_driving)])
+        wanted = torch.cat([pair.pivot_points, pair.driving_points])
         valid = torch.isfinite(wanted)
         return F.l1_loss(found[valid], wanted[valid]) if valid.any() else found.sum() * 0
 
@@ -143,14 +116,20 @@ class AnimatorTask:
         return perceptual + 2 * F.l1_loss(warped, driving)
 
     def _motion_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        detector = self.networks["keypoints"]
-        pivot, driving, still, moved = self._draw(rng, self.settings.motion_batch, 128)
-        k_pivot, k_driving = detector(torch.cat([pivot, driving])).chunk(2)
-        displacement, _, _ = self.generator.motion(F.avg_pool2d(pivot, 2), k_pivot, k_driving)
-        warp = self._warp_loss(pivot, driving, displacement)
-        points = self._keypoint_loss(self._taught(k_pivot, k_driving, still, moved))
-        total = warp + self._pull(step) * points + self.kind.prior(k_driving)
-        return total, {"warp": warp.item(), "points": points.item()}
+        pair = draw(rng, self.pool, self.settings.motion_batch, CODED_SIZE // 2)
+        k_pivot, k_driving = self.networks["keypoints"](torch.cat(pair[:2])).chunk(2)
+        displacement = self.generator.motion(F.avg_pool2d(pair.pivot, 2), k_pivot, k_driving)[0]
+        return self._motion_terms(step, pair, displacement, k_pivot, k_driving)
+
+    def _motion_terms(
+        self, step: int, pair: Pair, displacement: Tensor, k_pivot: Tensor, k_driving: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """What teaches motion in both phases; pictures of `pair` at half the coded size."""
+        warp = self._warp_loss(pair.pivot, pair.driving, displacement)
+        mesh = mesh_flow_loss(displacement, pair.pivot_mesh, pair.driving_mesh)
+        points = self._keypoint_loss(pair, k_pivot, k_driving)
+        total = warp + self.settings.mesh_flow * mesh + self._pull(step) * points + self.kind.prior(k_driving)
+        return total, {"warp": warp.item(), "mesh": mesh.item(), "points": points.item()}
 
     def _corners(self, rng: np.random.Generator, points: Tensor) -> NDArray[np.int64]:
         """Windows mostly around the face, some anywhere."""
@@ -164,50 +143,43 @@ class AnimatorTask:
 
     def _full_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         s = self.settings
-        detector = self.networks["keypoints"]
-        pivot, driving, still, moved = self._draw(rng, s.batch, CODED_SIZE)
-        small_pivot, small_driving = F.avg_pool2d(pivot, 2), F.avg_pool2d(driving, 2)
-        maps = augment.affine(rng, s.batch, pivot.device)
-        turned = augment.move_pictures(small_driving, maps)
-        k_pivot, k_driving, k_turned = detector(torch.cat([small_pivot, small_driving, turned])).chunk(3)
+        pair = draw(rng, self.pool, s.batch, CODED_SIZE)
+        small = pair._replace(pivot=F.avg_pool2d(pair.pivot, 2), driving=F.avg_pool2d(pair.driving, 2))
+        maps = augment.affine(rng, s.batch, pair.pivot.device)
+        turned = augment.move_pictures(small.driving, maps)
+        k_pivot, k_driving, k_turned = self.networks["keypoints"](torch.cat([*small[:2], turned])).chunk(3)
         equivariance = self.kind.equivariance(k_pivot, k_driving, k_turned, maps)
-        points = self._keypoint_loss(self._taught(k_pivot, k_driving, still, moved))
-        features = self.networks["pivot_encoder"](pivot)
+        features = self.networks["pivot_encoder"](pair.pivot)
         motion = self.generator.motion(features.small, k_pivot, k_driving)
-        warp_loss = self._warp_loss(small_pivot, small_driving, motion[0])
-        total, figures = self._window_loss(pivot, driving, features, motion, moved, rng)
-        total = total + 0.5 * warp_loss + self._pull(step) * points + s.equivariance * equivariance
-        total = total + self.kind.prior(k_driving)
-        others = {"warp": warp_loss, "points": points, "equivariance": equivariance}
-        return total, {**figures, **{name: value.item() for name, value in others.items()}}
+        taught, motion_figures = self._motion_terms(step, small, motion[0], k_pivot, k_driving)
+        total, figures = self._window_loss(pair, features, motion, rng)
+        total = total + taught + s.equivariance * equivariance
+        return total, {**figures, **motion_figures, "equivariance": equivariance.item()}
 
     def _repair_loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        pivot, driving, _, moved = self._draw(rng, self.settings.batch, CODED_SIZE)
-        features = self.networks["pivot_encoder"](pivot)
+        pair = draw(rng, self.pool, self.settings.batch, CODED_SIZE)
+        features = self.networks["pivot_encoder"](pair.pivot)
         for frozen in (self.networks["keypoints"], self.generator.motion):
             frozen.eval()
         with torch.no_grad():
-            found = self.networks["keypoints"](torch.cat([F.avg_pool2d(pivot, 2), F.avg_pool2d(driving, 2)]))
-            k_pivot, k_driving = found.chunk(2)
+            k_pivot, k_driving = self.networks["keypoints"](F.avg_pool2d(torch.cat(pair[:2]), 2)).chunk(2)
             motion = self.generator.motion(features.small, k_pivot, k_driving)
-        return self._window_loss(pivot, driving, features, motion, moved, rng)
+        return self._window_loss(pair, features, motion, rng)
 
     def _window_loss(
         self,
-        pivot: Tensor,
-        driving: Tensor,
+        pair: Pair,
         features: PivotFeatures,
         motion: tuple[Tensor, Tensor, Tensor],
-        landmarks: Tensor,
         rng: np.random.Generator,
     ) -> tuple[Tensor, dict[str, float]]:
         """Repair only a window of each frame: motion sees the whole picture, the costly part a quarter of it."""
         size = self.settings.window
-        corners = self._corners(rng, landmarks)
-        parts = Warped(*[cut(value, corners, size) for value in warp(pivot, features, motion)])
-        fake, real = self.generator.repair(parts), cut(driving, corners, size)
-        grid = identity_grid(CODED_SIZE, CODED_SIZE, pivot).expand(len(pivot), -1, -1, -1)
-        weight = region_weight(landmarks, cut(grid, corners, size), self.settings.feature_weight)
+        corners = self._corners(rng, pair.driving_points)
+        parts = Warped(*[cut(value, corners, size) for value in warp(pair.pivot, features, motion)])
+        fake, real = self.generator.repair(parts), cut(pair.driving, corners, size)
+        grid = identity_grid(CODED_SIZE, CODED_SIZE, real).expand(len(real), -1, -1, -1)
+        weight = region_weight(pair.driving_points, cut(grid, corners, size), self.settings.feature_weight)
         return self.picture_loss(fake, real, weight)
 
     @torch.no_grad()

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from facewire_export.dataset import Clip, load, prepare_all, read_table
 
-LANDMARK_GROUPS = ((33, 133), (362, 263), (1,), (61,), (291,), (13,), (14,), (152,), (234,), (454,))
-"""MediaPipe mesh points whose means start the ten keypoints: eyes, nose, mouth corners, inner lips, chin, cheeks."""
+LANDMARK_GROUPS = ((159,), (386,), (1,), (61,), (291,), (13,), (14,), (152,), (234,), (454,))
+"""MediaPipe mesh points whose means start the ten keypoints: upper eyelids (their distance from the others is a blink),
+nose, mouth corners, inner lips, chin, cheeks."""
 MIRRORED = (1, 0, 2, 4, 3, 5, 6, 7, 9, 8)
 """Which of the ten each becomes when the picture is flipped left to right."""
 
@@ -42,6 +43,11 @@ class Pool:
         else:
             stack = torch.from_numpy(np.stack([self.clips[c].frames[f] for c, f in chosen])).to(self.device)
         return stack.permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+    def mesh(self, chosen: list[tuple[int, int]]) -> Tensor:
+        """Face mesh for (clip, frame) pairs: float32 [B, 478, 2] in [-1, 1], NaN where no face was found."""
+        found = np.stack([self.clips[c].landmarks[f] for c, f in chosen]).astype(np.float32)
+        return torch.from_numpy(found).to(self.device)
 
     def keypoints(self, chosen: list[tuple[int, int]]) -> Tensor:
         """Starting keypoints for (clip, frame) pairs: float32 [B, 10, 2]."""
