@@ -5,6 +5,7 @@ counts as a person of its own). Each clip is decoded once into a cache:
 
     CACHE/<set>-<size>/<id>.frames.npy      uint8   [frames, size, size, 3]  RGB
     CACHE/<set>-<size>/<id>.landmarks.npy   float16 [frames, 478, 2]  x, y in [-1, 1]; NaN where no face was found
+    CACHE/<set>-<size>/<id>.coded.npy       uint8   [frames, size, size, 3]  each frame as a pivot, decoded again
 
 The arrays are opened memory-mapped, so a data set larger than memory still trains; `Clips.to_device` puts all of
 it into one device tensor for GPUs.
@@ -16,6 +17,7 @@ import csv
 import functools
 import itertools
 import multiprocessing
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -29,9 +31,14 @@ from numpy.typing import NDArray
 
 from facewire.errors import FacewireError
 from facewire.face.mesh import FaceMesh
+from facewire.wire.pivot import decode_pivot, encode_pivot
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 LANDMARKS = 478
+PIVOT_BYTES = (1_500, 14_000)
+"""Range of coded pivots, a little wider than the profiles'."""
+TYPICAL_PIVOT_BYTES = 4_000
+"""The first frame of each clip is coded to this: held-out scores are of the narrow profiles' pivots."""
 
 
 class DatasetError(FacewireError):
@@ -53,11 +60,13 @@ class ClipEntry:
 
 @dataclass(frozen=True)
 class Clip:
-    """A decoded clip: frames uint8 [n, size, size, 3], landmarks float16 [n, 478, 2] in [-1, 1]."""
+    """A decoded clip: frames uint8 [n, size, size, 3], landmarks float16 [n, 478, 2] in [-1, 1]; coded: the frames as
+    `as_pivots` makes them, or None where nobody asked for them."""
 
     entry: ClipEntry
     frames: NDArray[np.uint8]
     landmarks: NDArray[np.float16]
+    coded: NDArray[np.uint8] | None = None
 
 
 def read_table(folder: Path) -> list[ClipEntry]:
@@ -119,6 +128,14 @@ def find_landmarks(frames: NDArray[np.uint8]) -> NDArray[np.float16]:
     return found
 
 
+def as_pivots(frames: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """Each frame through the pivot coder and back, every one at another number of bytes (PIVOT_BYTES)."""
+    rng = np.random.default_rng(seed)
+    limits = np.exp(rng.uniform(np.log(PIVOT_BYTES[0]), np.log(PIVOT_BYTES[1]), len(frames))).astype(int)
+    limits[0] = TYPICAL_PIVOT_BYTES
+    return np.stack([decode_pivot(encode_pivot(f, int(n))) for f, n in zip(frames, limits, strict=True)])
+
+
 def save_atomically(path: Path, array: NDArray[Any]) -> None:
     """Write a .npy so that a reader never sees half of it."""
     partial = path.with_suffix(".partial")
@@ -127,7 +144,9 @@ def save_atomically(path: Path, array: NDArray[Any]) -> None:
     partial.replace(path)
 
 
-def prepare(entry: ClipEntry, cache: Path, size: int, landmarks: bool = True, stride: int = 1) -> None:
+def prepare(
+    entry: ClipEntry, cache: Path, size: int, landmarks: bool = True, stride: int = 1, coded: bool = False
+) -> None:
     """Decode one clip into the cache unless it is there already; stride > 1 keeps each stride-th frame."""
     cache.mkdir(parents=True, exist_ok=True)
     frames_path = cache / f"{entry.name}.frames.npy"
@@ -139,17 +158,26 @@ def prepare(entry: ClipEntry, cache: Path, size: int, landmarks: bool = True, st
     landmarks_path = cache / f"{entry.name}.landmarks.npy"
     if landmarks and not landmarks_path.is_file():
         save_atomically(landmarks_path, find_landmarks(np.load(frames_path, mmap_mode="r")))
+    coded_path = cache / f"{entry.name}.coded.npy"
+    if coded and not coded_path.is_file():
+        save_atomically(coded_path, as_pivots(np.load(frames_path), zlib.crc32(entry.name.encode())))
 
 
 def prepare_all(
-    entries: Sequence[ClipEntry], cache: Path, size: int, landmarks: bool = True, stride: int = 1, workers: int = 2
+    entries: Sequence[ClipEntry],
+    cache: Path,
+    size: int,
+    landmarks: bool = True,
+    stride: int = 1,
+    coded: bool = False,
+    workers: int = 2,
 ) -> None:
     """`prepare` for every clip that the cache lacks. Raises DatasetError."""
-    endings = ["frames", "landmarks"] if landmarks else ["frames"]
+    endings = ["frames", *["landmarks"] * landmarks, *["coded"] * coded]
     missing = [e for e in entries if not all((cache / f"{e.name}.{ending}.npy").is_file() for ending in endings)]
     if not missing:
         return
-    job = functools.partial(prepare, cache=cache, size=size, landmarks=landmarks, stride=stride)
+    job = functools.partial(prepare, cache=cache, size=size, landmarks=landmarks, stride=stride, coded=coded)
     # Started afresh, not forked: MediaPipe's threads do not live through a fork.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
         list(processes.map(job, missing))
@@ -163,4 +191,6 @@ def load(entry: ClipEntry, cache: Path) -> Clip:
         landmarks = np.load(landmarks_path)
     else:
         landmarks = np.full((len(frames), LANDMARKS, 2), np.nan, np.float16)
-    return Clip(entry, frames, landmarks)
+    coded_path = cache / f"{entry.name}.coded.npy"
+    coded = np.load(coded_path, mmap_mode="r") if coded_path.is_file() else None
+    return Clip(entry, frames, landmarks, coded)

@@ -24,8 +24,8 @@ from facewire_export.training.losses import PictureLoss
 from facewire_export.training.pool import Pool, open_pool
 from facewire_export.training.representations import REPRESENTATIONS
 
-TASKS = ("animator", "interpolator", "upscaler", "background")
-SHARES = {"animator": 0.7, "interpolator": 0.12, "upscaler": 0.12, "background": 0.06}
+TASKS = ("animator", "restorer", "interpolator", "upscaler", "background")
+SHARES = {"animator": 0.6, "restorer": 0.1, "interpolator": 0.12, "upscaler": 0.12, "background": 0.06}
 """How `--minutes` is divided when all tasks are trained in one go."""
 
 
@@ -82,6 +82,10 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
         from facewire_export.training.interpolator import InterpolatorTask
 
         return InterpolatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), batch)
+    if name == "restorer":
+        from facewire_export.training.restorer import RestorerTask
+
+        return RestorerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch)
     if name == "upscaler":
         from facewire_export.training.upscaler import UpscalerTask
 
@@ -96,7 +100,8 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     val = options.val or options.clips.parent / "val"
     size = 512 if name == "upscaler" else CODED_SIZE
     kind: dict[str, Any] = {"landmarks": name == "animator", "native_only": name == "interpolator"}
-    if name in ("upscaler", "background"):
+    kind["coded"] = name == "restorer"
+    if name in ("restorer", "upscaler", "background"):
         kind["stride"] = 8  # neighbouring frames teach these nothing new
     # Of torchrun's processes the first one decodes into the cache, the others find it there.
     follows = dist.is_initialized() and dist.get_rank() > 0

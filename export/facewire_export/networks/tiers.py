@@ -29,12 +29,19 @@ class Tier:
     """Repair network at 128, 64, 32 pixels."""
     repair_blocks: int
     """Residual blocks at 32 pixels."""
+    restorer: tuple[int, int]
+    """At 128 and 64 pixels."""
+    restorer_blocks: int
     interpolator: int
     upscaler: int
     upscaler_blocks: int
 
 
 TIERS = {
-    "compact": Tier("compact", (16, 32, 64, 96), (32, 48, 64, 96), (16, 48, 64), (32, 48, 96), 2, 48, 32, 1),
-    "full": Tier("full", (32, 64, 128, 192), (64, 96, 160, 256), (48, 96, 160), (64, 128, 256), 6, 96, 64, 4),
+    "compact": Tier(
+        "compact", (16, 32, 64, 96), (32, 48, 64, 96), (16, 48, 64), (32, 48, 96), 2, (32, 64), 4, 48, 32, 1
+    ),
+    "full": Tier(
+        "full", (32, 64, 128, 192), (64, 96, 160, 256), (48, 96, 160), (64, 128, 256), 6, (64, 128), 8, 96, 64, 4
+    ),
 }

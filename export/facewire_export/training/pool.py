@@ -42,6 +42,19 @@ class Pool:
             stack = torch.stack([self.resident[c][f] for c, f in chosen])
         else:
             stack = torch.from_numpy(np.stack([self.clips[c].frames[f] for c, f in chosen])).to(self.device)
+        return self._as_tensor(stack)
+
+    def coded(self, chosen: list[tuple[int, int]]) -> Tensor:
+        """Decoded pivots of (clip, frame) pairs, as `frames` gives the frames. The pool must have been opened coded."""
+        pictures = []
+        for clip, frame in chosen:
+            source = self.clips[clip].coded
+            assert source is not None
+            pictures.append(source[frame])
+        return self._as_tensor(torch.from_numpy(np.stack(pictures)).to(self.device))
+
+    @staticmethod
+    def _as_tensor(stack: Tensor) -> Tensor:
         return stack.permute(0, 3, 1, 2).contiguous().float().div_(255)
 
     def mesh(self, chosen: list[tuple[int, int]]) -> Tensor:
@@ -63,12 +76,13 @@ def open_pool(
     landmarks: bool = True,
     native_only: bool = False,
     stride: int = 1,
+    coded: bool = False,
     workers: int = 2,
 ) -> Pool:
     """Decode what the cache lacks, then open every clip of at least two frames. Raises DatasetError."""
     entries = [e for e in read_table(folder) if e.size >= size and (e.native_25fps or not native_only)]
     place = cache / (f"{folder.name}-{size}" if stride == 1 else f"{folder.name}-{size}-{stride}")
-    prepare_all(entries, place, size, landmarks, stride, workers)
+    prepare_all(entries, place, size, landmarks, stride, coded, workers)
     clips = [clip for clip in (load(e, place) for e in entries) if len(clip.frames) >= 2]
     resident = None
     if device.type == "cuda":
