@@ -202,6 +202,9 @@ class Animator:
 
     def _encoded(self, picture: Picture) -> dict[str, NDArray[Any]]:
         pivot = resized(to_planes(picture), self._size)
+        restorer = self.networks.get("restorer")
+        if restorer is not None:
+            pivot = restorer.run({"pivot": pivot})["restored"]
         # The pivot's own keypoints cost no bytes: both ends hold the same picture and the same network.
         found = self.networks["keypoints"].run({"picture": resized(pivot, self._keypoint_size)})
         feeds: dict[str, NDArray[Any]] = {"pivot": pivot, "pivot_keypoints": found["keypoints"]}

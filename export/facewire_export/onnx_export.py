@@ -28,10 +28,12 @@ from facewire_export.networks.background import Background
 from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures
 from facewire_export.networks.interpolator import Interpolator
 from facewire_export.networks.keypoints import KeypointDetector
+from facewire_export.networks.restorer import Restorer
 from facewire_export.networks.tiers import BACKGROUND_SIZE, CODED_SIZE, DETECTOR_SIZE, KEYPOINTS, TIERS, Tier
 from facewire_export.networks.upscaler import PATCH, Upscaler
 
 OPSET = 17
+RECORD = "record.json"
 TOLERANCE = 1e-3
 
 
@@ -72,33 +74,51 @@ class Graph:
     free_batch: bool = False
 
 
-def checkpoint(runs: Path, task: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """EMA weights and the record of a task; FacewireError when it was never trained."""
-    path = runs / f"{task}.best.pt"
-    if not path.is_file():
-        raise FacewireError(f"{path}: not there; train it first: facewire-export train --task {task} --out {runs}")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    record_path = runs / f"{task}.json"
-    record = json.loads(record_path.read_text()) if record_path.is_file() else {}
-    return saved["average"], {**record, "exported": {"step": saved["step"], "held_out": saved.get("scores")}}
+@dataclass(frozen=True)
+class Shelf:
+    """Where a task's weights come from: the run that trained it now, else what was exported before."""
+
+    runs: Path
+    kept: Path
+    """Folder of `<task>.pt` and record.json, as `export` leaves it."""
+
+    def take(self, task: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """EMA weights and the record of a task; FacewireError when it was never trained."""
+        path, record_path = self.runs / f"{task}.best.pt", self.runs / f"{task}.json"
+        if path.is_file():
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            record = json.loads(record_path.read_text()) if record_path.is_file() else {}
+            return saved["average"], {**record, "exported": {"step": saved["step"], "held_out": saved.get("scores")}}
+        older = self.kept / f"{task}.pt"
+        if not older.is_file():
+            train = f"facewire-export train --task {task} --out {self.runs}"
+            raise FacewireError(f"{path}: not there, nor {older}; train it first: {train}")
+        weights = torch.load(older, map_location="cpu", weights_only=True)["average"]
+        return weights, json.loads((self.kept / RECORD).read_text())[task]
+
+    def keep(self, task: str) -> None:
+        """Put a fresh run's weights where the next training begins (`train --start`) and the next export looks."""
+        if (self.runs / f"{task}.best.pt").is_file():
+            shutil.copyfile(self.runs / f"{task}.best.pt", self.kept / f"{task}.pt")
 
 
-def graphs(tier: Tier, runs: Path | None) -> tuple[list[Graph], dict[str, Any]]:
-    """All networks of a tier with trained weights (runs=None: untrained, for rehearsals) and their records."""
+def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]]:
+    """All networks of a tier with trained weights (None: untrained, for rehearsals) and their records."""
     animator = nn.ModuleDict(
         {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": Generator(tier)}
     )
     alone: dict[str, nn.Module] = {
+        "restorer": Restorer(tier),
         "interpolator": Interpolator(tier),
         "upscaler": Upscaler(tier),
         "background": Background(),
     }
     records: dict[str, Any] = {}
-    if runs is not None:
-        weights, records["animator"] = checkpoint(runs, "animator")
+    if shelf is not None:
+        weights, records["animator"] = shelf.take("animator")
         animator.load_state_dict(weights)
         for name, module in alone.items():
-            weights, records[name] = checkpoint(runs, name)
+            weights, records[name] = shelf.take(name)
             nn.ModuleDict({name: module}).load_state_dict(weights)
     torch.manual_seed(0)
     pivot = torch.rand(1, 3, CODED_SIZE, CODED_SIZE)
@@ -118,6 +138,7 @@ def graphs(tier: Tier, runs: Path | None) -> tuple[list[Graph], dict[str, Any]]:
             "generator", FlatGenerator(animator["generator"]),  # type: ignore[arg-type]
             {"pivot": pivot, **features, **points}, ("picture",),
         ),
+        Graph("restorer", Clamped(alone["restorer"]), {"pivot": pivot}, ("restored",)),
         Graph("interpolator", Clamped(alone["interpolator"]), {"previous": pivot, "next": pivot.flip(3)}, ("middle",)),
         Graph("upscaler", Clamped(alone["upscaler"]), {"patch": torch.rand(2, 3, PATCH, PATCH)}, ("sharp",), True),
         Graph(
@@ -154,8 +175,9 @@ def write(graph: Graph, path: Path) -> float:
 
 def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
     """Write all networks of a tier below `models`, its record and the manifest."""
-    found, records = graphs(tier, runs)
     folder = models / tier.name
+    shelf = None if runs is None else Shelf(runs, folder)
+    found, records = graphs(tier, shelf)
     folder.mkdir(parents=True, exist_ok=True)
     networks: dict[str, Any] = {}
     digest = hashlib.sha256()
@@ -182,15 +204,15 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
             "outputs": shapes(graph.outputs, [answers] if isinstance(answers, Tensor) else list(answers)),
         }
         print(f"{graph.name}: {len(data)} bytes, {cost.gmac:.3f} GMAC, differs from torch by {difference:.1e}")
-    if runs is not None:
-        for task in records:  # where the next training begins: `train --start`
-            shutil.copyfile(runs / f"{task}.best.pt", folder / f"{task}.pt")
-    (folder / "record.json").write_text(json.dumps(records, indent=1) + "\n")
+    if shelf is not None:
+        for task in records:
+            shelf.keep(task)
+    (folder / RECORD).write_text(json.dumps(records, indent=1) + "\n")
     manifest = {
         "version": VERSION,
         "tier": tier.name,
         "id": digest.hexdigest()[:8],
-        "record": f"{tier.name}/record.json",
+        "record": f"{tier.name}/{RECORD}",
         "networks": networks,
     }
     partial = models / "manifest.partial"
@@ -200,7 +222,9 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
 
 def add_onnx_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `facewire-export onnx`."""
-    parser.add_argument("--runs", type=Path, default=Path("runs/compact"), help="folder that `train --out` wrote")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/compact"), help="folder that `train --out` wrote; others stay"
+    )
     parser.add_argument("--models", type=Path, default=Path("models_onnx"), help="where the manifest and files go")
     parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
     parser.add_argument("--untrained", action="store_true", help="random weights, to rehearse")

@@ -32,6 +32,7 @@ SHAPES: dict[str, tuple[dict[str, list[Any]], dict[str, list[Any]]]] = {
         },
         {"picture": [1, 3, SIZE, SIZE]},
     ),
+    "restorer": ({"pivot": [1, 3, SIZE, SIZE]}, {"restored": [1, 3, SIZE, SIZE]}),
     "interpolator": (
         {"previous": [1, 3, SIZE, SIZE], "next": [1, 3, SIZE, SIZE]},
         {"middle": [1, 3, SIZE, SIZE]},
@@ -73,6 +74,8 @@ def _graph(name: str) -> tuple[list[Any], dict[str, Any]]:
             node("Add", ["bright", "same"], ["open"]),
             node("Clip", ["open", "zero", "one"], ["picture"]),
         ], {"zero": np.float32(0), "one": np.float32(1)}
+    if name == "restorer":
+        return [node("Clip", ["pivot", "zero", "one"], ["restored"])], {"zero": np.float32(0), "one": np.float32(1)}
     if name == "interpolator":
         return [
             node("Add", ["previous", "next"], ["sum"]),
@@ -91,7 +94,7 @@ def _graph(name: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def write_tiny_models(directory: Path) -> Path:
-    """Writes the six networks and their manifest.toml; returns the directory."""
+    """Writes the seven networks and their manifest.toml; returns the directory."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -130,5 +133,5 @@ def write_tiny_models(directory: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models directory (manifest.toml and six tiny networks). Read only: copy it before damaging it."""
+    """A models directory (manifest.toml and seven tiny networks). Read only: copy it before damaging it."""
     return write_tiny_models(tmp_path_factory.mktemp("models"))

@@ -27,7 +27,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_manifest_vouches_for_what_was_written(models: Path) -> None:
     manifest = load_manifest(models)
     assert set(manifest.networks) == {
-        "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler", "background",
+        "keypoints", "pivot_encoder", "generator", "restorer", "interpolator", "upscaler", "background",
     }  # fmt: skip
     assert manifest.id == manifest.true_id()
     for entry in manifest.networks.values():
@@ -77,3 +77,21 @@ def test_a_network_that_answers_otherwise_in_onnx_is_refused(tmp_path: Path, mon
     with pytest.raises(FacewireError, match="differ"):
         onnx_export.write(graph, tmp_path / "background.onnx")
     assert not (tmp_path / "background.onnx").exists()
+
+
+def test_what_was_not_trained_again_stays_as_it_was_exported(tmp_path: Path) -> None:
+    runs, kept = tmp_path / "runs", tmp_path / "compact"
+    runs.mkdir()
+    kept.mkdir()
+    for path, value in ((kept / "old.pt", 1.0), (kept / "both.pt", 1.0), (runs / "both.best.pt", 2.0)):
+        torch.save({"average": {"w": torch.tensor(value)}, "step": 3, "scores": {"lpips": value}}, path)
+    (kept / onnx_export.RECORD).write_text('{"old": {"steps": 7}, "both": {"steps": 8}}')
+    shelf = onnx_export.Shelf(runs, kept)
+    assert shelf.take("old") == ({"w": torch.tensor(1.0)}, {"steps": 7})
+    weights, record = shelf.take("both")
+    assert weights == {"w": torch.tensor(2.0)}
+    assert record == {"exported": {"step": 3, "held_out": {"lpips": 2.0}}}
+    shelf.keep("both")
+    assert torch.load(kept / "both.pt", weights_only=True)["average"] == {"w": torch.tensor(2.0)}
+    with pytest.raises(FacewireError, match="train it first"):
+        shelf.take("never")

@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 ENCODER = ("keypoints", "background")
-DECODER = ("keypoints", "pivot_encoder", "generator", "interpolator", "upscaler")
-OPTIONAL = frozenset({"background", "interpolator", "upscaler"})
+DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler")
+OPTIONAL = frozenset({"background", "restorer", "interpolator", "upscaler"})
 """Networks that a role can do without (a plainer rule or picture takes their place)."""
 
 
