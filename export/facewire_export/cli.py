@@ -30,6 +30,7 @@ COMMANDS = {
     "onnx": Command("facewire_export.onnx_export", "write trained networks as ONNX files with their manifest"),
     "crop": Command("facewire_export.crop", "cut square clips of talking heads out of a folder of videos"),
     "evaluate": Command("facewire_export.evaluate", "rate and quality of the shipped networks on a folder of clips"),
+    "baselines": Command("facewire_export.baselines", "compare ways of describing movement that were trained alike"),
     "bench": Command("facewire_export.bench", "time each stage and both pipelines on this machine"),
 }
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 
 from torch import Tensor  # noqa: E402
 
+from facewire.errors import FacewireError  # noqa: E402
+from facewire_export.baselines import against_ours, budget, read_runs  # noqa: E402
 from facewire_export.networks import fomm, vid2vid  # noqa: E402
 from facewire_export.networks.blocks import identity_grid  # noqa: E402
 from facewire_export.networks.tiers import KEYPOINTS, MOTION_SIZE, TIERS  # noqa: E402
+from facewire_export.payload import STEPS, entropy, payload  # noqa: E402
 from facewire_export.training import augment  # noqa: E402
 from facewire_export.training.representations import REPRESENTATIONS  # noqa: E402
 
@@ -154,3 +160,58 @@ def test_expression_is_penalised_and_pose_is_not() -> None:
     assert kind.prior(frame) == 0
     frame[:, 6 : vid2vid.CARRIED] = 0.1
     assert kind.prior(frame) == pytest.approx(0.1)
+
+
+def test_entropy_and_payload_of_known_numbers() -> None:
+    assert entropy(np.array([3, 3, 3])) == 0
+    assert entropy(np.array([0, 1, 2, 3])) == 2
+    still = np.zeros((9, 20), np.float32)
+    kinds = REPRESENTATIONS["facewire"].kinds
+    found = payload([still], kinds)
+    assert (found["numbers"], found["raw_bits"], found["entropy_bits"]) == (20, 640, 0)
+    # Each number goes to and fro between two neighbours of the grid: up and down are equally frequent, one bit each.
+    shaken = still.copy()
+    shaken[1::2] = STEPS["position"][0]
+    assert payload([shaken], kinds)["entropy_bits"] == 20
+    turning = np.zeros((9, 36), np.float32)
+    turning[1::2, 0] = STEPS["rotation"][0]
+    parts = payload([turning], REPRESENTATIONS["vid2vid3d"].kinds)
+    assert parts["entropy_bits_by_kind"]["expression"] == 0
+    assert parts["entropy_bits_by_kind"]["rotation"] > 0
+    assert parts["coder_bits"] is None
+
+
+def test_the_coder_spends_less_on_a_head_that_moves_as_a_whole() -> None:
+    steps = np.random.default_rng(1).normal(0, 0.02, (60, 1, 2)).cumsum(0)
+    whole = np.broadcast_to(steps, (60, KEYPOINTS, 2)).reshape(60, -1).astype(np.float32)
+    found = payload([whole], REPRESENTATIONS["facewire"].kinds)
+    assert found["coder_bits"] < 0.5 * found["entropy_bits"]
+
+
+def run_record(name: str, **changes: Any) -> dict[str, Any]:
+    settings = {"batch": 8, "motion_batch": 16, "motion_steps": 3}
+    record = {
+        "motion": name, "steps": 5, "seed": 1, "learning_rate": [1e-3, 1e-4], "ema": 0.9, "tier": "compact",
+        "clips": 1, "frames": 12, "settings": settings, "seconds": 60.0, "cpu_seconds": 90.0,
+    }  # fmt: skip
+    return {**record, **changes}
+
+
+def test_only_runs_of_one_budget_are_compared(tmp_path: Path) -> None:
+    with pytest.raises(FacewireError, match="needs a run of facewire"):
+        read_runs(tmp_path)
+    (tmp_path / "animator-facewire.json").write_text(json.dumps(run_record("facewire")))
+    (tmp_path / "animator-fomm.json").write_text(json.dumps(run_record("fomm")))
+    assert list(read_runs(tmp_path)) == ["facewire", "fomm"]
+    (tmp_path / "animator-fomm.json").write_text(json.dumps(run_record("fomm", steps=6)))
+    with pytest.raises(FacewireError, match="fomm and facewire differ in steps"):
+        read_runs(tmp_path)
+    assert budget(run_record("fomm")) == {"pairs": 3 * 16 + 2 * 8, "minutes": 1.0, "cpu_minutes": 1.5}
+
+
+def test_a_difference_is_counted_clip_by_clip() -> None:
+    ours, theirs = ([{"shown": {"lpips": value}} for value in values] for values in ((0.2, 0.3, 0.1), (0.3, 0.2, 0.4)))
+    mean, error, better = against_ours({"clips": ours}, {"clips": theirs})
+    assert mean == pytest.approx(0.1)
+    assert error == pytest.approx(0.2 / 3**0.5)
+    assert better == 1

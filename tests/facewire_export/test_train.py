@@ -15,8 +15,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 
+from facewire_export import baselines  # noqa: E402
 from facewire_export.dataset import DatasetError  # noqa: E402
 from facewire_export.train import TASKS, add_train_arguments, main  # noqa: E402
+from facewire_export.training.representations import REPRESENTATIONS  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT.parent / "shared" / "weights"
@@ -70,15 +72,24 @@ def test_each_task_takes_a_step_and_goes_on_from_there(clips: Path, tmp_path: Pa
 
 
 @needs_weights
-@pytest.mark.parametrize("motion", ["fomm", "fomm-points", "vid2vid3d"])
-def test_each_baseline_takes_a_step_of_both_phases(clips: Path, tmp_path: Path, motion: str) -> None:
-    arguments = ["--task", "animator", "--motion", motion, "--motion-steps", "1", "--steps", "2"]
-    assert main(options(clips, tmp_path, *arguments)) == 0
-    record = json.loads((tmp_path / f"animator-{motion}.json").read_text())
-    assert (record["steps"], record["motion"]) == (2, motion)
-    assert record["cpu_seconds"] > 0
-    assert all(np.isfinite(value) for value in record["held_out"].values())
-    assert not (tmp_path / "animator.best.pt").exists()  # nothing that an export would take for ours
+def test_baselines_take_steps_of_both_phases_and_are_compared(clips: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for motion in REPRESENTATIONS:
+        arguments = ["--task", "animator", "--motion", motion, "--motion-steps", "1", "--steps", "2"]
+        assert main(options(clips, runs, *arguments)) == 0
+        record = json.loads((runs / f"animator-{motion}.json").read_text())
+        assert (record["steps"], record["motion"]) == (2, motion)
+        assert record["cpu_seconds"] > 0
+        assert all(np.isfinite(value) for value in record["held_out"].values())
+    assert not (runs / "animator.best.pt").exists()  # nothing that an export would take for ours
+    parser = argparse.ArgumentParser()
+    baselines.add_baselines_arguments(parser)
+    places = ["--out", str(tmp_path / "results"), "--cache", str(clips / "cache"), "--weights", str(WEIGHTS)]
+    assert baselines.main(parser.parse_args([str(runs), "--clips", str(clips / "val"), *places])) == 0
+    results = {m: json.loads((tmp_path / "results" / f"{m}.json").read_text()) for m in REPRESENTATIONS}
+    assert [r["payload"]["numbers"] for r in results.values()] == [20, 20, 60, 36]
+    assert len({r["scores"]["held"]["psnr"] for r in results.values()}) == 1
+    assert "| vid2vid3d | 36 | 1152 |" in (tmp_path / "results" / "table.md").read_text()
 
 
 def test_baselines_begin_from_scratch_and_alone(clips: Path, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ class AnimatorTask:
         return self.picture_loss(fake, real, weight)
 
     @torch.no_grad()
-    def _pairs(self, networks: nn.ModuleDict, places: list[float]) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def pairs(self, networks: nn.ModuleDict, places: list[float]) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """(pivot, real, warped, shown) of held-out clips; pivot: the first frame, real ones: at shares of the clip."""
         found = []
         for clip, entry in enumerate(self.held_out.clips):
@@ -200,13 +200,13 @@ class AnimatorTask:
 
     def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
         """Rows of pivot | real | warped | shown, held-out people, late in each clip."""
-        return sheet([[picture[0] for picture in pair] for pair in self._pairs(networks, [0.6])])
+        return sheet([[picture[0] for picture in pair] for pair in self.pairs(networks, [0.6])])
 
     @torch.no_grad()
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:
         """LPIPS and PSNR at 256 against the real frame, beside the bare warp and the pivot held still."""
         scores = Scores(self.picture_loss)
-        for pivot, real, warped, shown in self._pairs(networks, [0.3, 0.6, 0.95]):
+        for pivot, real, warped, shown in self.pairs(networks, [0.3, 0.6, 0.95]):
             scores.add("shown", shown, real)
             scores.add("warped", warped, real)
             scores.add("held", pivot, real)
