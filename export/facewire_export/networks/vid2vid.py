@@ -25,7 +25,7 @@ from facewire_export.networks.motion import Motion, heat_maps
 from facewire_export.networks.tiers import KEYPOINTS, MOTION_SIZE, Tier
 
 TEMPLATE = (
-    (-0.22, -0.31, 0.00), (0.21, -0.32, 0.00), (-0.01, -0.05, 0.27), (-0.17, 0.15, 0.06), (0.18, 0.14, 0.06),
+    (-0.22, -0.33, 0.00), (0.21, -0.34, 0.00), (-0.01, -0.05, 0.27), (-0.17, 0.15, 0.06), (0.18, 0.14, 0.06),
     (0.00, 0.13, 0.17), (0.00, 0.18, 0.16), (0.00, 0.46, 0.06), (-0.47, -0.19, -0.39), (0.48, -0.20, -0.39),
 )  # fmt: skip
 """Canonical keypoints to begin with: x and y are means over the training clips, z is MediaPipe's face model."""
