@@ -30,9 +30,17 @@ class Child:
     """`facewire NAME ARGUMENTS` in a process of its own.
 
     status: what it told its service manager last; last: the last line of its log. Its NOTIFY_SOCKET is in `directory`.
+    prefix: a command that runs it somewhere else, such as in a network namespace.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], directory: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        directory: Path,
+        environ: Mapping[str, str],
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.ready = False
         self.status = ""
@@ -47,7 +55,7 @@ class Child:
         environment.pop("JOURNAL_STREAM", None)
         # A session of its own: Ctrl-C reaches the demo alone, which then stops its children in order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "facewire", name, *arguments],
+            [*prefix, sys.executable, "-m", "facewire", name, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -98,6 +106,12 @@ class Child:
                 if level in line:
                     found.append(line.split(level, 1)[1].strip().split(": ", 1)[-1])
         return found
+
+    def kill(self) -> None:
+        """SIGKILL, without warning."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL to one that does not listen."""

@@ -35,6 +35,7 @@ from facewire.service import Notifier
 from facewire.sinks import SinkSet
 from facewire.slate import slate
 from facewire.status import DecoderStatus
+from facewire.trace import Trace, trace
 from facewire.transport import Subscriber, Traffic
 from facewire.types import Picture
 from facewire.wire.packets import parse
@@ -100,7 +101,9 @@ class Decoder:
         status_seconds: float = STATUS_SECONDS,
         name: str = "the encoder",
         record: Recorder | None = None,
+        trace: Trace | None = None,
     ) -> None:
+        self._trace = trace
         self.garbage = 0
         self.status: DecoderStatus | None = None
         self._decoding, self._receiver, self._sinks, self._notifier = decoding, receiver, sinks, notifier
@@ -222,6 +225,9 @@ class Decoder:
             if frame is not None:
                 picture = frame.picture
             self._sinks.show(picture)
+            epoch = self._decoding.animator.epoch
+            if frame is not None and self._trace is not None and epoch is not None:
+                self._trace.frame(time.monotonic(), frame.number, epoch.stream)
             self._notifier.ready()
             if at - checked >= 1.0:
                 checked = at
@@ -275,6 +281,8 @@ class Decoder:
         self.status = status = self._reading(now)
         text, fields = status.since(before)
         log.info("%s", text, extra={"fields": {"event": "status", **fields}})
+        if self._trace is not None:
+            self._trace.status(now, fields)
         self._notifier.status(text)
         if status.hurried > before.hurried:
             self._hurries.begin("this machine is too slow for the stream; interpolated frames are left out at times")
@@ -318,6 +326,7 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
         status_seconds=float(os.environ.get("FACEWIRE_STATUS_SECONDS", STATUS_SECONDS)),
         name=config.connect,
         record=recorder("shown"),
+        trace=trace(),
     )
     try:
         decoder.run()

@@ -25,6 +25,7 @@ from facewire.pivots import Limits
 from facewire.profiles import Profile
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier
+from facewire.trace import Trace, trace
 from facewire.transport import Publisher, Subscribers, Traffic
 from facewire.types import Bundle, Frame, Message
 
@@ -124,7 +125,9 @@ class Encoder:
         stop: threading.Event,
         status_seconds: float = STATUS_SECONDS,
         record: Recorder | None = None,
+        trace: Trace | None = None,
     ) -> None:
+        self._trace = trace
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
@@ -191,6 +194,8 @@ class Encoder:
 
     def _save(self, frame: Frame) -> None:
         epoch = self._encoding.epoch
+        if self._trace is not None and epoch is not None:
+            self._trace.frame(frame.time, self._encoding.number, epoch.stream)
         if self._record is None or epoch is None or not self._record.wants(self._encoding.number):
             return
         view = self._encoding.view(frame.picture)
@@ -228,6 +233,8 @@ class Encoder:
         self.status = status = self._reading(now)
         text, fields = status.since(before)
         log.info("%s", text, extra={"fields": {"event": "status", **fields}})
+        if self._trace is not None:
+            self._trace.status(now, fields)
         self._notifier.status(self._source.trouble or text)
         read = status.encoding.frames - before.encoding.frames
         # The first seconds load networks and code the first pivot.
@@ -279,6 +286,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
         stop,
         float(os.environ.get("FACEWIRE_STATUS_SECONDS", STATUS_SECONDS)),
         recorder("real"),
+        trace(),
     )
     try:
         encoder.run()

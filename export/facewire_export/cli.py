@@ -31,6 +31,7 @@ COMMANDS = {
     "crop": Command("facewire_export.crop", "cut square clips of talking heads out of a folder of videos"),
     "evaluate": Command("facewire_export.evaluate", "rate and quality of the shipped networks on a folder of clips"),
     "baselines": Command("facewire_export.baselines", "compare ways of describing movement that were trained alike"),
+    "link": Command("facewire_export.rig.command", "both daemons over an emulated satellite link, with faults"),
     "bench": Command("facewire_export.bench", "time each stage and both pipelines on this machine"),
 }
 
