@@ -138,6 +138,13 @@ class Animator:
         """Number of the last keypoint frame of the stream that was made into a picture."""
         return None if self._last is None else self._last.number
 
+    def lack(self) -> tuple[bytes, list[tuple[int, int]]] | None:
+        """The newest epoch's pivot and its missing bytes (offset, length; empty: all of it); None if it is there."""
+        epoch = self.epoch
+        if epoch is None or epoch.pivot_id in self._scenes or epoch.pivot_id in self.cache:
+            return None
+        return epoch.pivot_id, self._assembler.gaps(epoch.pivot_id)
+
     def forget(self) -> None:
         """The connection broke: wait for the next announcement, since the sender may be another one now.
 

@@ -28,9 +28,9 @@ from facewire.errors import PacketError
 from facewire.inbox import Inbox
 from facewire.logs import Fault
 from facewire.networks import open_networks
-from facewire.patience import Patience
 from facewire.playout import Playout
 from facewire.record import Recorder, recorder
+from facewire.reporting import Reading, Reporting, device_id
 from facewire.service import Notifier
 from facewire.sinks import SinkSet
 from facewire.slate import slate
@@ -40,6 +40,7 @@ from facewire.transport import Subscriber, Traffic
 from facewire.types import Picture
 from facewire.wire.packets import parse
 from facewire.wire.pivot_store import PivotCache
+from facewire.wire.returns import pack_report
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +67,14 @@ STATUS_SECONDS = 10.0
 class Receiver(Protocol):
     """Where messages come from (transport.Subscriber). Used by one thread."""
 
-    traffic: Traffic
+    connections: int
+
+    @property
+    def traffic(self) -> Traffic: ...
 
     def receive(self, timeout: float = 0.0) -> bytes | None: ...
 
-    def ask(self) -> None: ...
+    def send(self, data: bytes) -> bool: ...
 
     def close(self) -> None: ...
 
@@ -102,6 +106,7 @@ class Decoder:
         name: str = "the encoder",
         record: Recorder | None = None,
         trace: Trace | None = None,
+        device: bytes = b"\0\0\0\0",
     ) -> None:
         self._trace = trace
         self.garbage = 0
@@ -114,7 +119,7 @@ class Decoder:
         self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
         self._heard = time.monotonic()
-        self._patience = Patience(self._heard)
+        self._reporting = Reporting(device, decoding.animator.cache, self._heard)
         self._understood = 0  # garbage counted when a message was last understood
         self._hurried = 0
         self._overloaded_until = float("-inf")
@@ -157,10 +162,7 @@ class Decoder:
             self._stop.set()
 
     def _receive(self) -> None:
-        counters = self._decoding.counters
-        if self._patience.lost(time.monotonic(), counters.generated, counters.waiting + counters.orphans):
-            log.info("keypoints come, but not the picture they belong to; asking for it again")
-            self._receiver.ask()
+        self._report()
         data = self._receiver.receive(0.25)
         if data is None:
             return
@@ -173,6 +175,30 @@ class Decoder:
         self._heard = time.monotonic()
         self._understood = self.garbage
         self._inbox.put(message)
+
+    def _report(self) -> None:
+        """Say something to the encoder if it is time."""
+        counters, animator, traffic = self._decoding.counters, self._decoding.animator, self._receiver.traffic
+        epoch = animator.epoch
+        reading = Reading(
+            connections=self._receiver.connections,
+            received=traffic.messages,
+            wire=traffic.wire,
+            newest=animator.newest or 0,
+            missing=counters.missing,
+            generated=counters.generated,
+            undone=counters.waiting + counters.orphans,
+            waiting=self._inbox.span,
+            delay=self._playout.delay,
+            pivot_id=None if epoch is None else epoch.pivot_id,
+            lack=animator.lack(),
+        )
+        asked = self._reporting.asked
+        report = self._reporting.due(time.monotonic(), reading)
+        if self._reporting.asked != asked:
+            log.info("keypoints come, but not the picture they belong to; asking for it again")
+        if report is not None:
+            self._receiver.send(pack_report(report))
 
     def _animate(self) -> None:
         message = self._inbox.get(0.25)
@@ -327,6 +353,7 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
         name=config.connect,
         record=recorder("shown"),
         trace=trace(),
+        device=device_id(config.cache_directory()),
     )
     try:
         decoder.run()

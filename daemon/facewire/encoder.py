@@ -1,6 +1,7 @@
 """The encoder daemon: the outer loop around source, encoding and link. Clock, socket and threads live here.
 
-    source (thread) --6 frames--> encoding --> outbox --under the profile's ceiling--> publisher
+    source (thread) --6 frames--> encoding --> sending --under the profile's ceiling--> hub
+                                                  ^---------------reports--------------'
 
 One thread does all but reading the source. With nobody listening nothing is queued; who joins is told the epoch at once
 and gets the pivot's slices between the keypoints.
@@ -13,47 +14,33 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from facewire.config import EncoderConfig
 from facewire.encoding import Encoding, EncodingCounters, open_encoding
+from facewire.hub import Hub
 from facewire.keeper import SourceKeeper
 from facewire.logs import Fault
-from facewire.pacing import Outbox
 from facewire.pivots import Limits
 from facewire.profiles import Profile
 from facewire.record import Recorder, recorder
+from facewire.sending import Link, Sending
 from facewire.service import Notifier
 from facewire.trace import Trace, trace
-from facewire.transport import Publisher, Subscribers, Traffic
-from facewire.types import Bundle, Frame, Message
+from facewire.transport import Traffic
+from facewire.types import Frame, Message, PivotSlice
 
 log = logging.getLogger(__name__)
 
 TICK = 0.02
 """Seconds between two looks at the outbox: how late a message may be."""
 STATUS_SECONDS = 10.0
-ANNOUNCE_SECONDS = 1.0
-"""Least time between two announcements with pivots: a peer that joins and leaves for ever costs no more."""
 FLOWING = 5.0
 """Seconds without a coded frame after which the watchdog is not fed."""
 WARM_FRAMES = 100
 """Frames after which it counts when the machine does not keep up."""
 SEND_BUFFER_SECONDS = 1.0
-
-
-class Link(Protocol):
-    """Where messages go (transport.Publisher)."""
-
-    traffic: Traffic
-    subscribers: Subscribers
-
-    def send(self, data: bytes) -> None: ...
-
-    def poll(self, timeout: float = 0.0) -> int: ...
-
-    def close(self) -> None: ...
 
 
 class Keeper(Protocol):
@@ -131,10 +118,8 @@ class Encoder:
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
-        self._outbox = Outbox(profile)
-        self._delivered: bytes | None = None
-        self._owed = False
-        self._announced = self._reminded = self._coded = float("-inf")
+        self._sending = Sending(link, profile, self._sliced, self._on_slice)
+        self._reminded = self._coded = float("-inf")
         self._lost = Fault(log, "source-lost", logging.ERROR)
         self._faceless = Fault(log, "no-face")
         self._slow = Fault(log, "too-slow")
@@ -156,41 +141,39 @@ class Encoder:
                 if now - before.time >= self._status_seconds:
                     before = self._tell(before, now)
             self._queue(self._encoding.flush(), time.monotonic())
-            for data in self._outbox.drain():
-                self._link.send(data)
+            self._sending.drain()
         finally:
             self._source.close()
             self._link.close()
 
     def _serve(self, now: float) -> None:
-        """Peers and the link."""
-        if self._link.poll():
-            self._owed = True
-        if self._owed and now - self._announced >= ANNOUNCE_SECONDS:
-            self._owed = False
-            self._announced = self._reminded = now
-            self._outbox.put(self._encoding.announce(), now)
-        elif now - self._reminded >= self._profile.announce_interval and self._link.subscribers.now:
+        """Receivers and the link."""
+        sending = self._sending
+        sending.listen(now)
+        for receiver in sending.newcomers():
+            sending.greet(receiver, self._encoding.announce(), now)
+        if now - self._reminded >= self._profile.announce_interval:
             self._reminded = now
-            self._outbox.put(self._encoding.announce(pivots=False), now)
-        for data in self._outbox.due(now):
-            self._link.send(data)
-        epoch, pending = self._encoding.epoch, self._encoding.pending
-        if pending is not None and not self._outbox.holds(pending):
+            self._queue(self._encoding.announce(pivots=False), now)
+        sending.pump(now)
+        pending = self._encoding.pending
+        if pending is not None and sending.delivered(pending):
             self._encoding.pivot_sent(pending)
-        if epoch is not None and self._link.subscribers.now and not self._outbox.holds(epoch.pivot_id):
-            self._delivered = epoch.pivot_id
 
     def _queue(self, messages: list[Message], now: float) -> None:
-        if not messages or not self._link.subscribers.now:
+        if not messages:
             return
         epoch, pending = self._encoding.epoch, self._encoding.pending
         current = None if epoch is None else epoch.pivot_id
-        self._outbox.forget(name for name in (current, pending) if name is not None)
-        if current is not None and current != self._delivered and self._outbox.holds(current):
-            # Nobody can have this pivot yet: without it keypoints are worth nothing, and it is there sooner alone.
-            messages = [message for message in messages if not isinstance(message, Bundle)]
-        self._outbox.put(messages, now)
+        self._sending.offer(messages, current, [name for name in (current, pending) if name is not None], now)
+
+    def _sliced(self, pivot_id: bytes) -> list[PivotSlice]:
+        parts = (message for message in self._encoding.announce() if isinstance(message, PivotSlice))
+        return [part for part in parts if part.pivot_id == pivot_id]
+
+    def _on_slice(self, pivot_id: bytes, offset: int, length: int, receiver: str) -> None:
+        if self._trace is not None:
+            self._trace.slice(time.monotonic(), pivot_id, offset, length, receiver)
 
     def _save(self, frame: Frame) -> None:
         epoch = self._encoding.epoch
@@ -220,14 +203,19 @@ class Encoder:
         encoding, epoch = self._encoding, self._encoding.epoch
         return EncoderStatus(
             time=now,
-            traffic=self._link.traffic,
+            traffic=self._traffic(),
             encoding=encoding.counters,
             pivot_age=None if epoch is None else (encoding.number - epoch.first_frame) / epoch.fps,
-            receivers=self._link.subscribers.now,
-            garbage=self._link.subscribers.garbage,
-            dropped=self._outbox.dropped,
+            receivers=len(self._sending.receivers),
+            garbage=self._sending.garbage,
+            dropped=self._sending.dropped,
             missed=self._source.dropped,
         )
+
+    def _traffic(self) -> Traffic:
+        """As the kernel counted it where it did."""
+        totals = self._link.totals
+        return replace(self._link.traffic, wire=totals.sent + totals.received + totals.strangers)
 
     def _tell(self, before: EncoderStatus, now: float) -> EncoderStatus:
         self.status = status = self._reading(now)
@@ -259,7 +247,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     cv2.setNumThreads(1)
     profile = config.link()
     buffer = max(4096, round(profile.ceiling_kbps * 1000 / 8 * SEND_BUFFER_SECONDS))
-    link = Publisher(config.bind, config.curve.keys, send_buffer=buffer)
+    link = Hub(config.bind, config.curve.keys, send_buffer=buffer)
     notifier = Notifier()
     try:
         limits = Limits(config.pivots.yaw, config.pivots.pitch, config.pivots.roll, config.pivots.background)

@@ -145,7 +145,6 @@ class Encoding:
         """
         out: list[Message] = [] if self._epoch is None else [self._epoch]
         if pivots:
-            self._policy.forget()
             for taken in (self._policy.current if self._epoch is not None else None, self._pending):
                 if taken is not None:
                     out += slices(taken.data, self.profile.slice_bytes)
@@ -206,9 +205,10 @@ class Encoding:
             scene = self._meter.measure(coded)
         decision: Decision = self._policy.judge(self.number, crop, scene, self._forced)
         if decision.reuse is not None:
-            self._pending, self._is_sent = decision.reuse, True
+            self._pending, self._is_sent = decision.reuse, False
             self.counters = replace(self.counters, reuses=self.counters.reuses + 1)
-            return []
+            # On a link a receiver may have come since who has not got it; in a file everybody has.
+            return list(slices(decision.reuse.data, self.profile.slice_bytes)) if self._paced else []
         if not decision.new:
             return []
         self._forced = ""

@@ -1,10 +1,12 @@
-"""What goes on the link, and when: a token bucket under the profile's ceiling, and two queues. Pure: `now` is given.
+"""What goes on the link, and when: a token bucket under the profile's ceiling, and two queues for each receiver. Pure:
+`now` is given.
 
     urgent    epochs and bundles, in order. Old bundles are dropped when the link cannot carry them: motion that is
               seconds old is worth nothing, and what is new must not wait behind it.
     bulk      pivot slices. They get what the keypoints leave over, and never make a bundle wait.
 
-Tokens are bytes on the wire, headers and acknowledgements included (transport.wire_bytes).
+Tokens are bytes on the wire, headers and acknowledgements included (transport.wire_bytes); what the kernel counted
+beyond that is taken out afterwards (`TokenBucket.settle`).
 """
 
 from __future__ import annotations
@@ -13,22 +15,23 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from facewire.profiles import Profile
 from facewire.transport import wire_bytes
 from facewire.types import Bundle, Message, PivotSlice
 from facewire.wire.packets import pack
 
-BURST_SECONDS = 0.2
-"""How much unused rate is saved up (at least a slice's worth). What is sent faster than the link carries it waits in a
-modem's queue, and the next keypoints behind it."""
-MARGIN = 0.93
-"""Part of the ceiling that is used. The rest is for what is not counted here: heartbeats, retransmissions, connecting
-(a heartbeat takes 0.13 kbit/s: 5 % of the slowest profile)."""
+MARGIN = 0.94
+"""Part of the ceiling that is filled up again each second."""
+BURST_SECONDS = 2.5
+"""How much unused rate is saved up (at least a slice's worth): with MARGIN, what a minute may hold. How fast it goes
+out is the link's business: see sending.WINDOW_SECONDS."""
 KEEP_SECONDS = 2.0
 """Bundles that waited longer are dropped, except the newest."""
 STARVED_SECONDS = 8.0
 """A slice that waited this long goes before the bundles: keypoints without their pivot are worth nothing either."""
 MAX_URGENT = 64
+CREDIT = 1500
+"""Bytes by which estimates may lie above what was counted before the difference is given back: what is still on the
+way, and what was not acknowledged yet, has not been counted."""
 
 
 class TokenBucket:
@@ -38,6 +41,8 @@ class TokenBucket:
         self.rate, self.burst = rate, burst
         self.level = 0.0
         self._at: float | None = None
+        self._estimated = 0.0
+        self._counted = 0
 
     def refill(self, now: float) -> None:
         """Let time pass. A clock that runs back gives nothing."""
@@ -48,26 +53,42 @@ class TokenBucket:
     def spend(self, count: float) -> None:
         """Take bytes out."""
         self.level -= count
+        self._estimated += count
+
+    def settle(self, counted: int) -> None:
+        """What has really passed since the start, as counted: handshakes, repetitions, reports. The level follows."""
+        excess = counted - self._counted - self._estimated
+        if excess > 0:
+            self.level -= excess
+        elif excess < -CREDIT:
+            self.level = min(self.burst, self.level - excess - CREDIT)
+            excess += CREDIT
+        else:
+            return
+        # From here on the two agree again, but for the credit.
+        self._counted, self._estimated = counted, CREDIT if excess < 0 else 0.0
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class Waiting:
+    """A packed message that waits for the link. since: when it was queued; cost: bytes on the wire; part: which slice
+    of which pivot it is, None for urgent ones; length: bytes of picture in it."""
+
     since: float
     data: bytes
     cost: int
     is_bundle: bool
+    part: tuple[bytes, int] | None = None
+    length: int = 0
 
 
 class Outbox:
-    """Messages that wait for the link."""
+    """Messages that wait for one receiver."""
 
-    def __init__(self, profile: Profile, cost: Callable[[int], int] = wire_bytes) -> None:
-        rate = profile.ceiling_kbps * 1000 / 8 * MARGIN
-        # A slice must fit into the bucket, or it would never go.
-        self._bucket = TokenBucket(rate, max(rate * BURST_SECONDS, cost(profile.slice_bytes + 20)))
+    def __init__(self, cost: Callable[[int], int] = wire_bytes) -> None:
         self._cost = cost
-        self._urgent: deque[_Waiting] = deque()
-        self._bulk: OrderedDict[tuple[bytes, int], _Waiting] = OrderedDict()
+        self._urgent: deque[Waiting] = deque()
+        self._bulk: OrderedDict[tuple[bytes, int], Waiting] = OrderedDict()
         self._slice_at: float | None = None
         self.dropped = 0
         """Bundles that were too old to be sent."""
@@ -76,11 +97,12 @@ class Outbox:
         """Queue messages. A slice that waits already keeps its place."""
         for message in messages:
             data = pack(message)
-            item = _Waiting(now, data, self._cost(len(data)), isinstance(message, Bundle))
+            cost = self._cost(len(data))
             if isinstance(message, PivotSlice):
-                self._bulk.setdefault((message.pivot_id, message.offset), item)
+                part = (message.pivot_id, message.offset)
+                self._bulk.setdefault(part, Waiting(now, data, cost, False, part, len(message.data)))
             else:
-                self._urgent.append(item)
+                self._urgent.append(Waiting(now, data, cost, isinstance(message, Bundle)))
         while len(self._urgent) > MAX_URGENT:
             self._drop_oldest()
 
@@ -97,38 +119,33 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._urgent) + len(self._bulk)
 
-    def due(self, now: float) -> list[bytes]:
-        """What may be sent now, in order."""
-        self._bucket.refill(now)
+    def next(self, now: float, level: float, slices: bool = True) -> Waiting | None:
+        """What may be sent first, with `level` tokens there; it stays until `sent`. slices: there is room for one."""
         self._drop_stale(now)
-        out: list[bytes] = []
-        while (item := self._choose(now)) is not None:
-            self._bucket.spend(item.cost)
-            out.append(item.data)
-        return out
+        if not self._bulk or self._slice_at is None:
+            self._slice_at = now
+        starved = now - self._slice_at > STARVED_SECONDS
+        if level >= 0 and (self._urgent or (starved and slices)):
+            return next(iter(self._bulk.values())) if starved and slices and self._bulk else self._urgent[0]
+        # Only out of savings: the next bundle finds the bucket at zero or above and does not wait.
+        if slices and not self._urgent and self._bulk:
+            first = next(iter(self._bulk.values()))
+            return first if level >= first.cost else None
+        return None
+
+    def sent(self, item: Waiting, now: float) -> None:
+        """`item`, as `next` gave it, is on its way."""
+        if item.part is None:
+            self._urgent.popleft()
+        else:
+            self._slice_at = now
+            del self._bulk[item.part]
 
     def drain(self) -> list[bytes]:
         """All urgent messages at once: the stream is over."""
         out = [item.data for item in self._urgent]
         self._urgent.clear()
         return out
-
-    def _choose(self, now: float) -> _Waiting | None:
-        if not self._bulk or self._slice_at is None:
-            self._slice_at = now
-        starved = now - self._slice_at > STARVED_SECONDS
-        if self._bucket.level >= 0 and (self._urgent or starved):
-            if starved:
-                return self._take_slice(now)
-            return self._urgent.popleft()
-        # Only out of savings: the next bundle finds the bucket at zero or above and does not wait.
-        if not self._urgent and self._bulk and self._bucket.level >= next(iter(self._bulk.values())).cost:
-            return self._take_slice(now)
-        return None
-
-    def _take_slice(self, now: float) -> _Waiting:
-        self._slice_at = now
-        return self._bulk.popitem(last=False)[1]
 
     def _drop_stale(self, now: float) -> None:
         bundles = sum(item.is_bundle for item in self._urgent)

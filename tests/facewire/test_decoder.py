@@ -27,6 +27,7 @@ from facewire.transport import Traffic
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.packets import pack
 from facewire.wire.pivot import content_id, encode_pivot
+from facewire.wire.returns import Report, parse_report
 
 SIZE = 64
 PIVOT = encode_pivot(np.full((256, 256, 3), 90, np.uint8), 4000)
@@ -39,10 +40,11 @@ class Link:
     def __init__(self) -> None:
         self.traffic = Traffic()
         self.closed = False
-        self.asked = 0
+        self.connections = 1
+        self.reports: list[Report] = []
         self._waiting: deque[bytes] = deque()
 
-    def send(self, *messages: Message | bytes) -> None:
+    def arrive(self, *messages: Message | bytes) -> None:
         self._waiting.extend(m if isinstance(m, bytes) else pack(m) for m in messages)
 
     @property
@@ -57,8 +59,9 @@ class Link:
         self.traffic = self.traffic.plus(len(data), False)
         return data
 
-    def ask(self) -> None:
-        self.asked += 1
+    def send(self, data: bytes) -> bool:
+        self.reports.append(parse_report(data))
+        return True
 
     def close(self) -> None:
         self.closed = True
@@ -178,7 +181,7 @@ def test_slate_first_then_pictures_then_everything_is_closed(networks: Networks)
         daemon.wait(lambda: len(daemon.screen.pictures) > 3, "slate is shown before anything came")
         assert np.array_equal(daemon.screen.pictures[0], slate(SIZE))
         assert daemon.told.said[0] == "ready"
-        daemon.link.send(*opening(networks), bundle(range(0, 20, 2)))
+        daemon.link.arrive(*opening(networks), bundle(range(0, 20, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 19, "19 frames are shown")
         daemon.wait(lambda: "alive" in daemon.told.said, "the watchdog is fed")
         daemon.wait(lambda: any("fps shown" in text for text in daemon.told.said), "status is told")
@@ -190,11 +193,11 @@ def test_slate_first_then_pictures_then_everything_is_closed(networks: Networks)
 def test_ten_thousand_garbage_messages_change_a_counter_only(networks: Networks) -> None:
     dice = random.Random(5)
     with Daemon(networks) as daemon:
-        daemon.link.send(*opening(networks), bundle(range(0, 6, 2)))
+        daemon.link.arrive(*opening(networks), bundle(range(0, 6, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 5, "pictures before")
         for _ in range(10_000):
-            daemon.link.send(dice.randbytes(dice.randrange(200)))
-        daemon.link.send(bundle(range(6, 12, 2)))
+            daemon.link.arrive(dice.randbytes(dice.randrange(200)))
+        daemon.link.arrive(bundle(range(6, 12, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 11, "pictures after")
         assert 9_000 < daemon.decoder.garbage <= 10_000
         assert daemon.decoding.counters.streams == 1
@@ -206,24 +209,24 @@ def test_bent_packets_of_ours_do_no_harm(networks: Networks) -> None:
     dice = random.Random(6)
     packets = [pack(message) for message in [*opening(networks), bundle(range(0, 6, 2), 9)]]
     with Daemon(networks) as daemon:
-        daemon.link.send(*opening(networks), bundle(range(0, 6, 2)))
+        daemon.link.arrive(*opening(networks), bundle(range(0, 6, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 5, "pictures before")
         for _ in range(3_000):
             bent = bytearray(dice.choice(packets))
             for _ in range(dice.randrange(1, 4)):
                 bent[dice.randrange(len(bent))] = dice.randrange(256)
-            daemon.link.send(bytes(bent[: dice.randrange(1, len(bent) + 1)]))
+            daemon.link.arrive(bytes(bent[: dice.randrange(1, len(bent) + 1)]))
         daemon.wait(lambda: daemon.link.empty, "all is read")
-        daemon.link.send(*opening(networks, stream=2), bundle(range(0, 6, 2), 30))
+        daemon.link.arrive(*opening(networks, stream=2), bundle(range(0, 6, 2), 30))
         daemon.wait(lambda: daemon.decoder._playout.counters.restarts >= 1, "a new stream plays")
     assert daemon.error is None
 
 
 def test_a_sender_that_starts_again_is_followed(networks: Networks) -> None:
     with Daemon(networks) as daemon:
-        daemon.link.send(*opening(networks), bundle(range(1000, 1010, 2)))
+        daemon.link.arrive(*opening(networks), bundle(range(1000, 1010, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 9, "first stream")
-        daemon.link.send(*opening(networks, stream=2), bundle(range(0, 10, 2), grid=20))
+        daemon.link.arrive(*opening(networks, stream=2), bundle(range(0, 10, 2), grid=20))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 18, "second stream")
         assert len(daemon.screen.levels) == 3  # slate, first, second
 
@@ -233,11 +236,11 @@ def test_other_networks_hold_the_picture_and_are_logged_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     with Daemon(networks, status_seconds=60) as daemon:
-        daemon.link.send(*opening(networks), bundle(range(0, 6, 2)))
+        daemon.link.arrive(*opening(networks), bundle(range(0, 6, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 5, "pictures before")
         for number in range(3):
-            daemon.link.send(replace(epoch(networks, 1, 1), network=b"\0\0\0\1"))
-            daemon.link.send(Bundle(1, bundle(range(6 + 2 * number, 8 + 2 * number, 2), 90).frames))
+            daemon.link.arrive(replace(epoch(networks, 1, 1), network=b"\0\0\0\1"))
+            daemon.link.arrive(Bundle(1, bundle(range(6 + 2 * number, 8 + 2 * number, 2), 90).frames))
         daemon.wait(lambda: daemon.decoding.counters.foreign == 3, "foreign frames are counted")
         daemon.wait(lambda: "install the same models" in caplog.text, "it is logged")
         shown = len(daemon.screen.pictures)
@@ -256,7 +259,7 @@ def test_a_dead_worker_ends_the_daemon_with_its_error(networks: Networks) -> Non
 
     broken = Networks(networks.id, {**networks.sessions, "generator": Broken()})
     daemon = Daemon(broken)
-    daemon.link.send(*opening(networks), bundle([0]))
+    daemon.link.arrive(*opening(networks), bundle([0]))
     daemon.join()
     assert isinstance(daemon.error, ModelError)
     assert daemon.screen.closed
@@ -264,7 +267,7 @@ def test_a_dead_worker_ends_the_daemon_with_its_error(networks: Networks) -> Non
 
 def test_the_watchdog_starves_when_no_sink_takes_pictures(networks: Networks) -> None:
     with Daemon(networks, flow=lambda: False) as daemon:
-        daemon.link.send(*opening(networks), bundle(range(0, 60, 2)))
+        daemon.link.arrive(*opening(networks), bundle(range(0, 60, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown == 59, "frames come due")
     assert "alive" not in daemon.told.said
 
@@ -280,7 +283,7 @@ def test_a_machine_that_is_too_slow_leaves_interpolated_frames_out(networks: Net
 
     slow = Networks(networks.id, {**networks.sessions, "generator": Slow()})
     with Daemon(slow) as daemon:
-        daemon.link.send(*opening(networks), *(bundle([number]) for number in range(0, 40, 2)))
+        daemon.link.arrive(*opening(networks), *(bundle([number]) for number in range(0, 40, 2)))
         daemon.wait(lambda: daemon.decoding.animator.newest == 38, "the newest keypoint frame is made")
         assert daemon.decoding.counters.generated < 20
         assert daemon.decoding.counters.interpolated < 12
@@ -289,7 +292,7 @@ def test_a_machine_that_is_too_slow_leaves_interpolated_frames_out(networks: Net
 
 def test_a_burst_waits_as_bytes_not_as_pictures(networks: Networks) -> None:
     with Daemon(networks) as daemon:
-        daemon.link.send(*opening(networks), *(bundle(range(start, start + 16, 2)) for start in range(0, 640, 16)))
+        daemon.link.arrive(*opening(networks), *(bundle(range(start, start + 16, 2)) for start in range(0, 640, 16)))
         most = 0
         for _ in range(100):
             most = max(most, len(daemon.decoder._playout) + len(daemon.decoder._handoff))
@@ -303,18 +306,18 @@ def test_only_garbage_is_a_fault_that_says_so(
 ) -> None:
     monkeypatch.setattr("facewire.decoder.SILENCE", 0.5)
     with Daemon(networks) as daemon:
-        daemon.link.send(b"another version")
+        daemon.link.arrive(b"another version")
         daemon.wait(lambda: "nothing that this version understands comes from tcp://there:1" in caplog.text, "logged")
         caplog.set_level(logging.INFO)
         monkeypatch.setattr("facewire.decoder.SILENCE", 60.0)
-        daemon.link.send(*opening(networks))
+        daemon.link.arrive(*opening(networks))
         daemon.wait(lambda: "is heard again" in caplog.text, "and its end as well")
 
 
 def test_a_pivot_that_never_came_is_asked_for(networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facewire.patience.ASK_SECONDS", 0.2)
     with Daemon(networks) as daemon:
-        daemon.link.send(epoch(networks), bundle(range(0, 6, 2)))
-        daemon.wait(lambda: daemon.link.asked > 0, "the pivot is asked for")
-        daemon.link.send(*opening(networks), bundle(range(6, 12, 2)))
+        daemon.link.arrive(epoch(networks), bundle(range(0, 6, 2)))
+        daemon.wait(lambda: any(report.wants for report in daemon.link.reports), "the pivot is asked for")
+        daemon.link.arrive(*opening(networks), bundle(range(6, 12, 2)))
         daemon.wait(lambda: daemon.decoder._playout.counters.shown > 0, "pictures once it is there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -45,17 +46,23 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_they_open_an_encrypted_link(tmp_path: Path) -> None:
-    from facewire.transport import Publisher, Subscriber
+    from facewire.hub import Hub
+    from facewire.transport import Subscriber
 
     generate(tmp_path)
-    publisher = Publisher("tcp://127.0.0.1:*", str(tmp_path))
-    subscriber = Subscriber(publisher.endpoint, str(tmp_path))
+    hub = Hub("tcp://127.0.0.1:*", str(tmp_path))
+    subscriber = Subscriber(hub.endpoint, str(tmp_path))
     try:
-        for _ in range(100):
-            if publisher.poll(0.1):
+        for _ in range(200):
+            subscriber.receive(0.02)
+            if subscriber.connected and subscriber.send(b"hello"):
                 break
-        else:
-            pytest.fail("the subscription never came through")
+            hub.poll()
+        arrivals = hub.poll()
+        for _ in range(50):
+            time.sleep(0.02)
+            arrivals += hub.poll()
+        assert [(arrival.data, arrival.peer.name) for arrival in arrivals] == [(b"hello", "decoder")]
     finally:
         subscriber.close()
-        publisher.close()
+        hub.close()

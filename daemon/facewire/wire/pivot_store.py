@@ -78,6 +78,23 @@ class PivotAssembler:
         return None if partial is None else partial.missing()
 
 
+    def gaps(self, pivot_id: bytes, most: int = 8) -> list[tuple[int, int]]:
+        """What is missing of a pivot of which slices have come: (offset, length), at most `most`, the last one reaching
+        over all that is left. Empty if no slice has come."""
+        partial = self._partial.get(pivot_id)
+        if partial is None:
+            return []
+        have, total = bytes(partial.have), len(partial.have)
+        out: list[tuple[int, int]] = []
+        begin = have.find(0)
+        while begin >= 0:
+            end = have.find(1, begin)
+            end = total if end < 0 or len(out) == most - 1 else end
+            out.append((begin, end - begin))
+            begin = have.find(0, end)
+        return out
+
+
 class PivotCache:
     """Coded pivots by content id, in memory and (with a folder) on disk, so that they survive a restart.
 
@@ -117,6 +134,10 @@ class PivotCache:
         while len(self._lengths) > 1 and sum(self._lengths.values()) > self._max_bytes:
             self._forget(next(iter(self._lengths)))
         return name
+
+    def latest(self, most: int) -> list[bytes]:
+        """Content ids of the pivots that were used last, the newest first."""
+        return list(self._lengths)[: -most - 1 : -1]
 
     def __contains__(self, pivot_id: bytes) -> bool:
         return pivot_id in self._lengths

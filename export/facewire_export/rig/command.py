@@ -7,8 +7,8 @@ takes it down again. Each result is a JSON file in --out.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import os
 from pathlib import Path
 
 from facewire.errors import ConfigError, FacewireError
@@ -23,7 +23,7 @@ def add_link_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"which to run, all if none: {known}")
     parser.add_argument("--seconds", type=float, help="run each for this long instead (7200: the long soak)")
     parser.add_argument("--source", default="sample:", help="what the camera sees, such as file:clip.mp4?loop")
-    parser.add_argument("--networks", choices=("real", "light"), help="the decoder's networks instead of the scenario's")
+    parser.add_argument("--networks", choices=("real", "light"), help="of the decoder, not the scenario's")
     parser.add_argument("--ip", type=int, choices=(4, 6), help="IPv4 or IPv6 instead of the scenario's")
     parser.add_argument("--plain", action="store_true", help="without encryption")
     parser.add_argument("--out", type=Path, default=Path("results/link"), help="directory of the results")
@@ -31,8 +31,6 @@ def add_link_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run the scenarios one after the other. Raises FacewireError."""
-    import dataclasses
-
     if (why := unavailable()) is not None:
         raise FacewireError(f"the rig cannot run here: {why}")
     known = load()
@@ -48,6 +46,6 @@ def main(options: argparse.Namespace) -> int:
         result = run(scenario, options.source)
         part = options.out / f"{name}.part"
         part.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        os.replace(part, options.out / f"{name}.json")
+        part.replace(options.out / f"{name}.json")
         print(json.dumps(result["figures"], indent=1), flush=True)
     return 0

@@ -7,6 +7,7 @@ import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def delays(frames: Sequence[Shown], begin: float, end: float, link: float) -> di
         return {"frames": len(inside)}
     values = sorted(frame.age for frame in inside)
     third = len(inside) // 3
-    gaps = [b.time - a.time for a, b in zip(inside, inside[1:], strict=False)]
+    gaps = [b.time - a.time for a, b in pairwise(inside)]
     early = statistics.median(frame.age for frame in inside[:third])
     late = statistics.median(frame.age for frame in inside[-third:])
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import tempfile
 import time
@@ -120,7 +121,7 @@ def run(scenario: Scenario, source: str = "sample:") -> dict[str, Any]:
         finally:
             tunnel.close()
         return {
-            "scenario": _as_dict(scenario),
+            "scenario": dataclasses.asdict(scenario),
             "source": source if source.startswith("sample") else "file",
             "machine": machine.describe(),
             "interface_counters": counters,
@@ -134,7 +135,8 @@ def _wait_for(ends: Ends, name: str) -> None:
     while not ends.trace(name).frames:
         ends.check()
         if time.monotonic() > limit:
-            raise FacewireError(f"the {name} took no frame within 90 s: {'; '.join(ends.warnings) or 'it said nothing'}")
+            said = "; ".join(ends.warnings) or "it said nothing"
+            raise FacewireError(f"the {name} took no frame within 90 s: {said}")
         time.sleep(LOOK)
 
 
@@ -163,7 +165,7 @@ def _figures(
         figures["encoder_status_last"] = taken.statuses[-1][1]
     if screen.statuses:
         figures["decoder_status_last"] = screen.statuses[-1][1]
-    events = [_event(deed, frames, usual, began, end, ends, taken) for deed in play.deeds]
+    events = [_event(deed, frames, usual, end, ends, taken) for deed in play.deeds]
     warnings = [f"{float(line.split()[0]) - began:.1f} s {line.split(' ', 1)[1]}" for line in ends.warnings]
     if play.strangers is not None:
         figures["strangers"] = play.strangers.figures()
@@ -171,9 +173,8 @@ def _figures(
 
 
 def _event(
-    deed: _Deed, frames: list[measure.Shown], usual: float, began: float, end: float, ends: Ends,
-    taken: measure.Recorded,
-) -> dict[str, Any]:  # fmt: skip
+    deed: _Deed, frames: list[measure.Shown], usual: float, end: float, ends: Ends, taken: measure.Recorded
+) -> dict[str, Any]:
     event = deed.event
     out: dict[str, Any] = {"at": event.at, "do": event.do, "seconds": round(event.seconds, 1)}
     if event.do == "join":
@@ -203,7 +204,3 @@ def _memory(play: _Play) -> dict[str, Any]:
     return out
 
 
-def _as_dict(scenario: Scenario) -> dict[str, Any]:
-    import dataclasses
-
-    return dataclasses.asdict(scenario)

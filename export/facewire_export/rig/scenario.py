@@ -19,7 +19,7 @@ else:
 
 SHIPPED = Path(__file__).with_name("scenarios.toml")
 DEEDS = ("outage", "kill-encoder", "kill-decoder", "readdress", "join", "forget", "strangers", "random")
-"""outage (`seconds` long); kill-*: SIGKILL, and a new process `seconds` later; readdress: the screen's side gets another
+"""outage (`seconds` long); kill-*: SIGKILL, a new process `seconds` later; readdress: the screen's side gets another
 address; join: a decoder more, with an empty cache; forget: as kill-decoder, and its pivots are gone; strangers: 1,000
 connections without a key, slow readers, half-open peers; random: outages, kills and new addresses until the end."""
 

@@ -1,0 +1,304 @@
+"""Who gets what: the receivers of one encoder, what each has and lacks, and what may be on the way to it.
+
+    report ----> Receiver: have, lacks        messages --> one outbox each --window--> hub
+                                                             one token bucket under the profile's ceiling
+
+A pivot goes only to who has not got it: a decoder says in its hello what it keeps. Nothing is handed to the kernel
+while more is on the way to a receiver than its link carries in WINDOW_SECONDS beyond a round trip: so what waits, waits
+here, where it can be dropped when it is old. A receiver whose link is dark, or that does not read, holds up nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from facewire.errors import PacketError
+from facewire.hub import Arrival, Peer, Totals
+from facewire.pacing import BURST_SECONDS, MARGIN, Outbox, TokenBucket, Waiting
+from facewire.profiles import Profile
+from facewire.tcp import Connection
+from facewire.transport import Traffic, wire_bytes
+from facewire.types import Bundle, Message, PivotSlice
+from facewire.wire.returns import Report, Want, parse_report
+
+log = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 0.6
+"""Seconds of the ceiling's rate that may be on the way beyond a round trip."""
+SLICE_WINDOW_SECONDS = 0.25
+"""... where a pivot slice is added to it: a bundle that comes next must not wait long."""
+DARK_SECONDS = 3.0
+"""A receiver that acknowledged nothing for so long, with something on the way to it, is not waited for."""
+REPEAT_PIVOTS = 3
+"""Pivots' worth of picture bytes that one receiver may be sent on its own account (it came anew, it asks)..."""
+REPEAT_SHARE = 0.1
+"""... and the part of the ceiling at which that fills up again."""
+MAX_ACCOUNTS = 64
+OFTEN = 5.0
+"""Seconds between two requests of a receiver that are heard."""
+
+
+class Link(Protocol):
+    """Where messages go (hub.Hub)."""
+
+    traffic: Traffic
+
+    @property
+    def peers(self) -> Mapping[bytes, Peer]: ...
+
+    @property
+    def totals(self) -> Totals: ...
+
+    @property
+    def encrypted(self) -> bool: ...
+
+    def poll(self) -> list[Arrival]: ...
+
+    def send(self, identity: bytes, data: bytes) -> bool: ...
+
+    def state(self, peer: Peer) -> Connection | None: ...
+
+    def cut(self, peer: Peer) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Classes:
+    """Bytes of messages by what they carry; slices: of pictures alone; reports: from the decoders."""
+
+    keypoints: int = 0
+    pivots: int = 0
+    epochs: int = 0
+    reports: int = 0
+
+
+@dataclass
+class Receiver:
+    """A decoder that said hello. have: first halves of the content ids it keeps, as far as is known."""
+
+    peer: Peer
+    outbox: Outbox
+    report: Report
+    have: set[bytes] = field(default_factory=set)
+    is_new: bool = True
+    heard_want: float = float("-inf")
+
+    def lacks(self, pivot_id: bytes) -> bool:
+        """Whether it is to be sent this pivot, as far as is known."""
+        return pivot_id[:4] not in self.have
+
+
+class Sending:
+    """The encoder's traffic. `pump` does the work; call it often.
+
+    sliced(pivot_id): the slices of a pivot that is in use, empty for others. on_slice: told of each slice that went out
+    (pivot id, offset, bytes, receiver).
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        profile: Profile,
+        sliced: Callable[[bytes], list[PivotSlice]],
+        on_slice: Callable[[bytes, int, int, str], None] = lambda *_: None,
+    ) -> None:
+        self.receivers: dict[bytes, Receiver] = {}
+        self.classes = Classes()
+        self.garbage = 0
+        self.refused_wants = 0
+        self._gone_dropped = 0
+        self._link, self._sliced, self._on_slice = link, sliced, on_slice
+        self._rate = profile.ceiling_kbps * 1000 / 8
+        self._pivot_bytes = profile.pivot_bytes
+        rate = self._rate * MARGIN
+        # A slice must fit into the bucket, or it would never go.
+        self._largest = self._cost(profile.slice_bytes + 20)
+        self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, self._largest))
+        self._accounts: dict[str, TokenBucket] = {}
+        self._turn = 0
+
+    @property
+    def dropped(self) -> int:
+        """Bundles that were too old to be sent, over all receivers."""
+        return self._gone_dropped + sum(one.outbox.dropped for one in self.receivers.values())
+
+    @property
+    def backlog(self) -> int:
+        """Messages that wait, over all receivers."""
+        return sum(len(one.outbox) for one in self.receivers.values())
+
+    def newcomers(self) -> list[Receiver]:
+        """Receivers that were not greeted yet; they are from now on."""
+        new = [one for one in self.receivers.values() if one.is_new]
+        for one in new:
+            one.is_new = False
+        return new
+
+    def listen(self, now: float) -> None:
+        """Take in what decoders say, and who is gone."""
+        for arrival in self._link.poll():
+            try:
+                report = parse_report(arrival.data)
+            except PacketError as error:
+                self.garbage += 1
+                log.debug("dropped: %s", error)
+                continue
+            self.classes.reports += len(arrival.data)
+            self._hear(arrival.peer, report, now)
+        for identity in [identity for identity in self.receivers if identity not in self._link.peers]:
+            self._leave(self.receivers.pop(identity))
+        totals = self._link.totals
+        if totals.sent:  # else nobody counts: no TCP
+            self.bucket.settle(totals.sent + totals.received)
+
+    def greet(self, receiver: Receiver, messages: Iterable[Message], now: float) -> None:
+        """What a newcomer needs: the epoch, and the slices of pivots that it lacks, on its own account. One that keeps
+        more than its hello could name says by itself what it lacks."""
+        wants = {want.pivot_id: want for want in receiver.report.wants}
+        for message in messages:
+            if not isinstance(message, PivotSlice):
+                receiver.outbox.put([message], now)
+                continue
+            want = wants.get(message.pivot_id)
+            lacks = receiver.lacks(message.pivot_id) if want is None else _is_missing(message, want)
+            if lacks and (receiver.report.complete or want) and self._may_repeat(receiver, len(message.data), now):
+                receiver.outbox.put([message], now)
+
+    def offer(self, messages: Iterable[Message], current: bytes | None, wanted: Iterable[bytes], now: float) -> None:
+        """Messages for everybody. current: the running pivot; wanted: pivots whose slices are still worth sending."""
+        keep = list(wanted)
+        for one in self.receivers.values():
+            one.outbox.forget(keep)
+            # Without its pivot keypoints are worth nothing, and the pivot is there sooner alone.
+            blind = current is not None and one.lacks(current)
+            mine = [message for message in messages if not self._is_useless(message, one, blind)]
+            one.outbox.put(mine, now)
+
+    def delivered(self, pivot_id: bytes) -> bool:
+        """Whether no slice of this pivot waits for a receiver that can be reached."""
+        return not any(one.outbox.holds(pivot_id) and not self._is_dark(one) for one in self.receivers.values())
+
+    def pump(self, now: float) -> None:
+        """Send what may go: under the ceiling, and within each receiver's window; turn by turn."""
+        self.bucket.refill(now)
+        going = list(self.receivers.values())
+        if going:
+            self._turn = (self._turn + 1) % len(going)
+            going = going[self._turn :] + going[: self._turn]
+        while going:
+            going = [one for one in going if self._send_one(one, now)]
+
+    def drain(self) -> None:
+        """The stream is over: what is urgent goes out at once."""
+        for one in self.receivers.values():
+            for data in one.outbox.drain():
+                self._link.send(one.peer.identity, data)
+
+    def _cost(self, length: int) -> int:
+        return wire_bytes(length, self._link.encrypted)
+
+    def _is_useless(self, message: Message, one: Receiver, blind: bool) -> bool:
+        if isinstance(message, PivotSlice):
+            return not one.lacks(message.pivot_id)
+        return blind and isinstance(message, Bundle)
+
+    def _hear(self, peer: Peer, report: Report, now: float) -> None:
+        receiver = self.receivers.get(peer.identity)
+        if receiver is None or report.hello:
+            self._join(peer, report)
+            receiver = self.receivers[peer.identity]
+        receiver.report = report
+        receiver.have.update(report.have)
+        for want in () if report.hello else report.wants:
+            self._answer(receiver, want, now)
+
+    def _join(self, peer: Peer, report: Report) -> None:
+        for other in [one for one in self.receivers.values() if one.report.device == report.device]:
+            if other.peer.identity != peer.identity:
+                # It has come back by another way; nobody reads the old one any more.
+                self._link.cut(other.peer)
+            self._leave(self.receivers.pop(other.peer.identity), quiet=True)
+        log.info("receiver %s (%s) has joined", peer.name, report.device.hex())
+        self.receivers[peer.identity] = Receiver(peer, Outbox(self._cost), report, set(report.have))
+
+    def _leave(self, receiver: Receiver, quiet: bool = False) -> None:
+        self._gone_dropped += receiver.outbox.dropped
+        if not quiet:
+            log.info("receiver %s (%s) has left", receiver.peer.name, receiver.report.device.hex())
+
+    def _answer(self, receiver: Receiver, want: Want, now: float) -> None:
+        """Slices that were asked for, as far as the receiver's account allows."""
+        parts = [part for part in self._sliced(want.pivot_id) if _is_missing(part, want)]
+        if not parts or now - receiver.heard_want < OFTEN:
+            self.refused_wants += 1
+            return
+        receiver.heard_want = now
+        receiver.have.discard(want.pivot_id[:4])
+        for part in parts:
+            if not self._may_repeat(receiver, len(part.data), now):
+                self.refused_wants += 1
+                return
+            receiver.outbox.put([part], now)
+
+    def _may_repeat(self, receiver: Receiver, length: int, now: float) -> bool:
+        name = f"{receiver.peer.name}/{receiver.report.device.hex()}"
+        account = self._accounts.get(name)
+        if account is None:
+            while len(self._accounts) >= MAX_ACCOUNTS:
+                self._accounts.pop(next(iter(self._accounts)))
+            most = REPEAT_PIVOTS * self._pivot_bytes
+            account = self._accounts[name] = TokenBucket(self._rate * REPEAT_SHARE, most)
+            account.level = most
+        account.refill(now)
+        if account.level < length:
+            return False
+        account.spend(length)
+        return True
+
+    def _send_one(self, one: Receiver, now: float) -> bool:
+        """Send one message if one may go."""
+        if not len(one.outbox):
+            return False
+        state = self._link.state(one.peer)
+        item = one.outbox.next(now, self.bucket.level, self._has_room(state, SLICE_WINDOW_SECONDS))
+        if item is None or not self._has_room(state, WINDOW_SECONDS):
+            return False
+        if not self._link.send(one.peer.identity, item.data):
+            return False
+        one.outbox.sent(item, now)
+        self.bucket.spend(item.cost)
+        self._account(one, item)
+        return True
+
+    def _has_room(self, state: Connection | None, seconds: float) -> bool:
+        if state is None:
+            return True
+        window = max(self._rate * (state.rtt + seconds), 1.5 * self._largest)
+        return state.outstanding < window
+
+    def _is_dark(self, one: Receiver) -> bool:
+        state = self._link.state(one.peer)
+        return state is not None and state.outstanding > 0 and state.silence > DARK_SECONDS
+
+    def _account(self, one: Receiver, item: Waiting) -> None:
+        if item.part is None:
+            if item.is_bundle:
+                self.classes.keypoints += len(item.data)
+            else:
+                self.classes.epochs += len(item.data)
+            return
+        pivot_id, offset = item.part
+        self.classes.pivots += len(item.data)
+        self._on_slice(pivot_id, offset, item.length, one.report.device.hex())
+        if not one.outbox.holds(pivot_id):
+            one.have.add(pivot_id[:4])
+
+
+def _is_missing(part: PivotSlice, want: Want) -> bool:
+    end = part.offset + len(part.data)
+    return not want.gaps or any(offset < end and part.offset < offset + length for offset, length in want.gaps)
+

@@ -1,0 +1,155 @@
+"""What the kernel knows of a TCP connection: bytes, segments, round trip, what nobody has acknowledged yet (tcp(7)).
+
+libzmq owns the sockets; here they are only looked at, and told a few things that libzmq has no option for. A file
+descriptor may have been closed and given to something else meanwhile, so it is believed only while it is a TCP socket
+of the expected local port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+IPV4_HEADERS, IPV6_HEADERS = 52, 72
+"""Bytes of IP and TCP in front of each segment, timestamps included (RFC 791, RFC 8200, RFC 7323)."""
+_SIOCOUTQ = 0x5411
+_RTO_MAX_MS = 44
+"""TCP_RTO_MAX_MS, Linux 6.15 and later."""
+_THIN_LINEAR_TIMEOUTS = 16
+"""TCP_THIN_LINEAR_TIMEOUTS, Linux 2.6.34 and later."""
+_INFO_LENGTH = 208
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A connection at one moment. sent, received: all bytes on the wire, headers, handshakes, acknowledgements and
+    repetitions included; outstanding: bytes handed over that nobody has acknowledged; rtt: seconds, smoothed; timeouts:
+    retransmission timeouts in a row; silence: seconds since anything was heard."""
+
+    sent: int
+    received: int
+    outstanding: int
+    rtt: float
+    timeouts: int
+    silence: float
+    repeated: int
+
+
+@contextlib.contextmanager
+def _borrowed(fd: int, port: int) -> Iterator[socket.socket | None]:
+    """The socket behind a descriptor, None if it is not ours any more. It is not closed afterwards."""
+    try:
+        borrowed = socket.socket(fileno=fd)
+    except OSError:
+        yield None
+        return
+    try:
+        family = borrowed.family in (socket.AF_INET, socket.AF_INET6)
+        own = family and borrowed.type == socket.SOCK_STREAM and borrowed.getsockname()[1] == port
+        yield borrowed if own else None
+    except OSError:
+        yield None
+    finally:
+        borrowed.detach()
+
+
+def look(fd: int, port: int) -> Connection | None:
+    """The connection's state; None where it is none of ours (closed, or not TCP). port: its local port."""
+    with _borrowed(fd, port) as own:
+        if own is None:
+            return None
+        try:
+            info = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            queue = fcntl.ioctl(own.fileno(), _SIOCOUTQ, bytes(4))
+            mapped = own.family == socket.AF_INET or own.getpeername()[0].startswith("::ffff:")
+        except OSError:
+            return None
+        if len(info) < _INFO_LENGTH:
+            return None
+        # struct tcp_info, linux/tcp.h
+        (silence_ms,) = struct.unpack_from("=I", info, 56)
+        (rtt_us,) = struct.unpack_from("=I", info, 68)
+        (repeated,) = struct.unpack_from("=I", info, 100)
+        (received,) = struct.unpack_from("=Q", info, 128)
+        segments_out, segments_in = struct.unpack_from("=II", info, 136)
+        (sent,) = struct.unpack_from("=Q", info, 200)
+        header = IPV4_HEADERS if mapped else IPV6_HEADERS
+        return Connection(
+            sent=sent + segments_out * header,
+            received=received + segments_in * header,
+            outstanding=int(struct.unpack("=i", queue)[0]),
+            rtt=rtt_us / 1e6,
+            timeouts=info[2],
+            silence=silence_ms / 1e3,
+            repeated=repeated,
+        )
+
+
+def limit_backoff(fd: int, port: int, seconds: float) -> bool:
+    """Repeat what is lost at least every so many seconds, however often it got lost before: without this a connection
+    that saw an outage of 30 s sleeps on for as long again (RFC 6298, 5.5). False where the kernel cannot."""
+    with _borrowed(fd, port) as own:
+        if own is None:
+            return False
+        try:
+            own.setsockopt(socket.IPPROTO_TCP, _RTO_MAX_MS, min(120_000, max(1000, round(seconds * 1000))))
+        except OSError:
+            return False
+        return True
+
+
+def prepare(fd: int, port: int) -> None:
+    """For a connection that carries little: losses in a row do not double its timeout at once."""
+    with _borrowed(fd, port) as own:
+        if own is not None:
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.IPPROTO_TCP, _THIN_LINEAR_TIMEOUTS, 1)
+
+
+def local_address(fd: int) -> tuple[str, int] | None:
+    """Address and port of this end; None if it is no TCP socket."""
+    return _name(fd, own=True)
+
+
+def remote_address(fd: int) -> str:
+    """Address of the other end; "" if it is no TCP socket, or gone."""
+    found = _name(fd, own=False)
+    return "" if found is None else found[0]
+
+
+def _name(fd: int, own: bool) -> tuple[str, int] | None:
+    try:
+        borrowed = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    try:
+        name = borrowed.getsockname() if own else borrowed.getpeername()
+        return (str(name[0]), int(name[1])) if borrowed.family in (socket.AF_INET, socket.AF_INET6) else None
+    except OSError:
+        return None
+    finally:
+        borrowed.detach()
+
+
+def cut(fd: int, port: int) -> None:
+    """End a connection of ours: libzmq notices and cleans up."""
+    with _borrowed(fd, port) as own:
+        if own is not None:
+            with contextlib.suppress(OSError):
+                own.shutdown(socket.SHUT_RDWR)
+
+
+def way_to(host: str, port: int) -> str | None:
+    """The address that this machine would use towards a numeric host now (no packet is sent); None without a way."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None

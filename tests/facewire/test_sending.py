@@ -1,0 +1,228 @@
+"""Who gets what, and when, over a link in memory whose windows the test sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from facewire.hub import Arrival, Peer, Totals
+from facewire.profiles import Profile, profile
+from facewire.sending import DARK_SECONDS, REPEAT_PIVOTS, Sending
+from facewire.tcp import Connection
+from facewire.transport import Traffic, wire_bytes
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
+from facewire.wire.packets import parse
+from facewire.wire.pivot import slices
+from facewire.wire.returns import Report, Want, pack_report
+
+QUIET = Connection(0, 0, 0, 0.6, 0, 0.0, 0)
+
+
+@dataclass
+class Link:
+    traffic: Traffic = field(default_factory=Traffic)
+    totals: Totals = field(default_factory=Totals)
+    peers: dict[bytes, Peer] = field(default_factory=dict)
+    encrypted: bool = True
+    quick: bool = True
+    states: dict[bytes, Connection] = field(default_factory=dict)
+    sent: dict[bytes, list[Message]] = field(default_factory=dict)
+    arrivals: list[Arrival] = field(default_factory=list)
+    cut_off: list[bytes] = field(default_factory=list)
+
+    def join(self, identity: bytes, report: Report) -> None:
+        peer = self.peers[identity] = Peer(identity, 0, "key")
+        self.states[identity] = QUIET
+        self.sent[identity] = []
+        self.say(peer, report)
+
+    def say(self, peer: Peer, report: Report) -> None:
+        self.arrivals.append(Arrival(peer, pack_report(report)))
+
+    def poll(self) -> list[Arrival]:
+        arrivals, self.arrivals = self.arrivals, []
+        return arrivals
+
+    def send(self, identity: bytes, data: bytes) -> bool:
+        self.sent[identity].append(parse(data))
+        self.totals = replace(self.totals, sent=self.totals.sent + wire_bytes(len(data), True))
+        return True
+
+    def state(self, peer: Peer) -> Connection | None:
+        return self.states[peer.identity]
+
+    def cut(self, peer: Peer) -> None:
+        self.cut_off.append(peer.identity)
+        self.peers.pop(peer.identity, None)
+
+    def close(self) -> None:
+        pass
+
+
+def pivot(link: Profile, length: int = 3000) -> list[PivotSlice]:
+    return list(slices(np.random.default_rng(1).bytes(length), link.slice_bytes))
+
+
+def bundle(number: int) -> Bundle:
+    return Bundle(0, (KeypointFrame(number, np.zeros((10, 2), np.int16)),))
+
+
+class Bench:
+    def __init__(self, name: str = "vsat") -> None:
+        self.profile = profile(name)
+        self.parts = pivot(self.profile)
+        self.pivot_id = self.parts[0].pivot_id
+        self.epoch = Epoch(1, 0, 0, self.pivot_id, 3000, 256, 25.0, 1, bytes(4), 1.0)
+        self.link = Link()
+        self.slices: list[tuple[bytes, int, int, str]] = []
+        self.sending = Sending(self.link, self.profile, self.known, lambda *what: self.slices.append(what))
+        self.now = 0.0
+
+    def known(self, pivot_id: bytes) -> list[PivotSlice]:
+        return self.parts if pivot_id == self.pivot_id else []
+
+    def run(self, seconds: float, number: int | None = None) -> None:
+        """Time passes; from `number` on a bundle is made every 0.16 s."""
+        end, step = self.now + seconds, 0
+        while self.now < end:
+            self.now += 0.02
+            step += 1
+            self.sending.listen(self.now)
+            for one in self.sending.newcomers():
+                self.sending.greet(one, [self.epoch, *self.parts], self.now)
+            if number is not None and step % 8 == 0:
+                self.sending.offer([bundle(number)], self.pivot_id, [self.pivot_id], self.now)
+                number += 4
+            self.sending.pump(self.now)
+
+    def got(self, identity: bytes, kind: type) -> list[Message]:
+        return [message for message in self.link.sent[identity] if isinstance(message, kind)]
+
+
+def hello(device: bytes, *have: bytes, complete: bool = True, wants: tuple[Want, ...] = ()) -> Report:
+    return Report(device, hello=True, complete=complete, have=tuple(name[:4] for name in have), wants=wants)
+
+
+def test_a_pivot_goes_to_who_lacks_it_and_to_nobody_else() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA"))
+    bench.link.join(b"b", hello(b"devB", bench.pivot_id))
+    bench.run(4.0, 100)
+    assert bench.got(b"a", PivotSlice) == bench.parts
+    assert bench.got(b"b", PivotSlice) == []
+    assert len(bench.got(b"a", Epoch)) == len(bench.got(b"b", Epoch)) == 1
+    # Keypoints are of no use before the pivot: who has it gets them at once, the other one afterwards.
+    assert len(bench.got(b"b", Bundle)) > len(bench.got(b"a", Bundle)) > 0
+    kinds = [type(message) for message in bench.link.sent[b"a"]]
+    assert kinds.index(Bundle) > max(at for at, kind in enumerate(kinds) if kind is PivotSlice)
+    assert sum(length for _, _, length, _ in bench.slices) == 3000
+    assert bench.sending.classes.pivots > 3000
+
+
+def test_who_comes_back_with_half_a_pivot_gets_the_other_half() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", wants=(Want(bench.pivot_id, ((1200, 1800),)),)))
+    bench.run(3.0)
+    assert bench.got(b"a", PivotSlice) == bench.parts[1:]
+
+
+def test_who_keeps_more_than_its_hello_names_is_asked_first() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", complete=False))
+    bench.run(2.0, 100)
+    assert bench.got(b"a", PivotSlice) == bench.got(b"a", Bundle) == []
+    bench.link.say(bench.link.peers[b"a"], Report(b"devA", have=(bench.pivot_id[:4],)))
+    bench.run(2.0, 200)
+    assert bench.got(b"a", PivotSlice) == []
+    assert bench.got(b"a", Bundle)
+
+
+def test_one_that_asks_for_ever_hurts_only_itself() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.link.join(b"b", hello(b"devB", bench.pivot_id))
+    for turn in range(40):
+        bench.link.say(bench.link.peers[b"b"], Report(b"devB", wants=(Want(bench.pivot_id),)))
+        bench.run(1.0, 1000 * turn)
+    asked = sum(length for _, _, length, _ in bench.slices)
+    rate = bench.profile.ceiling_kbps * 125
+    assert asked <= REPEAT_PIVOTS * bench.profile.pivot_bytes + 0.1 * rate * 40
+    assert bench.sending.refused_wants > 20
+    assert len(bench.got(b"a", Bundle)) == 40 * 6
+    # Coming back again and again with nothing kept is asking, too.
+    for turn in range(20):
+        bench.link.join(b"b%d" % turn, hello(b"devB"))
+        bench.run(0.5, 100_000 + 100 * turn)
+    asked = sum(length for _, _, length, _ in bench.slices)
+    assert asked <= REPEAT_PIVOTS * bench.profile.pivot_bytes + 0.1 * rate * 50
+
+
+def test_a_receiver_that_comes_by_a_new_connection_loses_its_old_one() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA"))
+    bench.run(0.1)
+    bench.link.join(b"b", hello(b"devA"))
+    bench.run(0.1)
+    assert list(bench.sending.receivers) == [b"b"]
+    assert bench.link.cut_off == [b"a"]
+
+
+def test_no_more_is_on_the_way_than_the_window_and_what_is_old_is_dropped() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(1.0, 0)
+    bench.link.states[b"a"] = replace(QUIET, outstanding=100_000, silence=0.0)
+    before = len(bench.got(b"a", Bundle))
+    bench.run(30.0, 1000)
+    assert len(bench.got(b"a", Bundle)) == before
+    bench.link.states[b"a"] = QUIET
+    bench.run(0.5)
+    fresh = bench.got(b"a", Bundle)[before:]
+    assert bench.sending.dropped > 150
+    newest = 1000 + 4 * 186
+    assert fresh
+    assert all(isinstance(message, Bundle) and message.frames[0].number > newest - 60 for message in fresh)
+
+
+def test_a_dark_receiver_holds_up_neither_the_others_nor_the_next_pivot() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.link.join(b"b", hello(b"devB", bench.pivot_id))
+    bench.run(0.2)
+    bench.link.states[b"b"] = replace(QUIET, outstanding=100_000, silence=DARK_SECONDS + 1)
+    new = list(slices(np.random.default_rng(2).bytes(3000), bench.profile.slice_bytes))
+    bench.sending.offer(new, bench.pivot_id, [bench.pivot_id, new[0].pivot_id], bench.now)
+    assert not bench.sending.delivered(new[0].pivot_id)
+    for _ in range(200):
+        bench.now += 0.02
+        bench.sending.pump(bench.now)
+    assert bench.got(b"a", PivotSlice) == new
+    assert bench.sending.delivered(new[0].pivot_id)
+
+
+@pytest.mark.parametrize("receivers", [1, 3])
+def test_the_ceiling_holds_for_all_receivers_together(receivers: int) -> None:
+    bench = Bench("bgan")
+    for index in range(receivers):
+        bench.link.join(bytes([index]), hello(bytes([index]) * 4))
+    bench.run(60.0, 0)
+    assert bench.link.totals.sent <= bench.profile.ceiling_kbps * 125 * 60
+    assert all(bench.got(bytes([index]), Bundle) for index in range(receivers))
+
+
+def test_garbage_is_counted() -> None:
+    bench = Bench()
+    bench.link.arrivals.append(Arrival(Peer(b"x", 0, "key"), b"garbage"))
+    bench.run(0.1)
+    assert (bench.sending.garbage, bench.sending.receivers) == (1, {})
+
+
+def test_the_end_of_a_stream_is_sent_at_once() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(0.1)
+    bench.sending.offer([bundle(7)], bench.pivot_id, [], bench.now)
+    bench.sending.drain()
+    assert len(bench.got(b"a", Bundle)) == 1
