@@ -169,6 +169,16 @@ install_service() {
         say "settings: /etc/facewire/$role.toml (from configs/$role-$profile.toml)"
         as_root install -D -m 640 -g facewire "$root/configs/$role-$profile.toml" "/etc/facewire/$role.toml"
     fi
+    if [ "$role" = encoder ] && ! as_root test -e /etc/facewire/keys/encoder.key_secret; then
+        say "keys: /etc/facewire/keys; a decoder's host needs decoder.key_secret and encoder.key of them"
+        as_root "$prefix/.venv/bin/facewire" keygen /etc/facewire/keys >/dev/null
+        as_root chgrp -R facewire /etc/facewire/keys
+        as_root chmod 750 /etc/facewire/keys
+        as_root chmod 640 /etc/facewire/keys/encoder.key_secret
+    elif [ "$role" = decoder ] && ! as_root test -e /etc/facewire/keys/decoder.key_secret; then
+        say "keys: copy decoder.key_secret and encoder.key from the camera device to /etc/facewire/keys, then:"
+        say "    chgrp facewire /etc/facewire/keys/*; chmod 640 /etc/facewire/keys/decoder.key_secret"
+    fi
     if [ -d /run/systemd/system ]; then
         as_root udevadm control --reload || true
         as_root systemctl daemon-reload

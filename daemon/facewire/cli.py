@@ -145,7 +145,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _keygen(options: argparse.Namespace) -> int:
     from facewire import keygen
 
-    return keygen.run(options.directory)
+    return keygen.run(options.directory, options.add, options.next)
 
 
 def _quietly(options: argparse.Namespace) -> None:
@@ -224,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
 
     c = command("keygen", "make key pairs for an encrypted link")
     c.add_argument("directory", metavar="DIR")
+    which = c.add_mutually_exclusive_group()
+    which.add_argument("--add", metavar="NAME", help="a pair for one more decoder")
+    which.add_argument("--next", action="store_true", help="the encoder's next pair, to change keys while it runs")
     return parser
 
 

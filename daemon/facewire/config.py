@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 from facewire import validators as v
 from facewire.errors import ConfigError, FacewireError
 from facewire.profiles import PROFILES, Profile, profile
+from facewire.transport import is_loopback
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,7 +67,22 @@ class DecoderNetworkConfig:
 class CurveConfig:
     """Encryption and proof of identity between the daemons."""
 
-    keys: str = _key("", v.directory(), "directory of CURVE keys made by `facewire keygen`; empty: no encryption")
+    keys: str = _key("", v.directory(), "directory of CURVE keys made by `facewire keygen`; empty: none")
+    plain: bool = _key(False, v.flag(), "true: without encryption on a network; whoever reaches the port can watch")
+
+    def directory(self, endpoint: str) -> str:
+        """The keys that a socket on `endpoint` uses, "" for none: none are needed within this machine.
+
+        Raises ConfigError where keys are needed and none are named: nothing goes over a network in the clear by
+        mistake."""
+        if self.keys and not self.plain:
+            return self.keys
+        if self.plain or is_loopback(endpoint):
+            return ""
+        raise ConfigError(
+            f"{endpoint} is on a network and curve.keys names no keys: make them with `facewire keygen DIR`, or say "
+            "curve.plain = true to send faces in the clear"
+        )
 
 
 @dataclass(frozen=True)

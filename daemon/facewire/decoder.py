@@ -327,6 +327,7 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     cv2.setNumThreads(1)  # our own threads fill the cores
+    keys = config.curve.directory(config.connect)
     notifier = Notifier()
     # Two stages run side by side, so each has half of the cores.
     networks = open_networks(config.network.models, max(1, config.network.threads // 2))
@@ -336,7 +337,7 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
     decoding = Decoding(networks, config.size, cache)
     sinks = SinkSet(config.sinks, config.size, FPS)
     try:
-        receiver = Subscriber(config.connect, config.curve.keys)
+        receiver = Subscriber(config.connect, keys)
     except BaseException:
         sinks.close()
         raise

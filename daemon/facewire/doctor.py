@@ -17,6 +17,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from facewire.config import DecoderConfig, EncoderConfig, load_decoder, load_encoder
+from facewire.curve import AllowList, load_pair, load_servers
 from facewire.errors import ConfigError, FacewireError
 from facewire.logs import quiet_libraries
 
@@ -206,20 +207,29 @@ def _link(machine: Machine) -> Iterable[Finding]:
 
 
 def _keys(machine: Machine) -> Iterable[Finding]:
-    for role, config in (("encoder", machine.encoder), ("decoder", machine.decoder)):
-        if config is None or not config.curve.keys:
+    for role, config, endpoint in (
+        ("encoder", machine.encoder, machine.encoder.bind if machine.encoder else ""),
+        ("decoder", machine.decoder, machine.decoder.connect if machine.decoder else ""),
+    ):
+        if config is None:
             continue
-        places = [Path(config.curve.keys) / name for name in (f"{role}.key_secret", "encoder.key", "decoder.key")]
-        unreadable = [str(p) for p in places if not os.access(p, os.R_OK)]
-        if unreadable:
-            yield Finding("keys", BAD, f"cannot be read: {', '.join(unreadable)}; make them with facewire keygen")
-        elif places[0].stat().st_mode & 0o007:
-            yield Finding("keys", BAD, f"{places[0]} is open to everybody; chmod o= {places[0]}")
-        else:
-            yield Finding("keys", OK, f"{role}: {config.curve.keys}")
-    public = machine.encoder is not None and not machine.encoder.curve.keys
-    if public and machine.encoder and machine.encoder.bind.startswith(("tcp://0.0.0.0", "tcp://*", "tcp://[::]")):
-        yield Finding("keys", NOTE, "no encryption: whoever reaches the port can watch; see facewire keygen")
+        try:
+            place = config.curve.directory(endpoint)
+            if place:
+                pair, other = Path(place) / f"{role}.key_secret", AllowList(Path(place))
+                load_pair(pair)
+                known = len(other.keys) if role == "encoder" else len(load_servers(Path(place)))
+                bad = [Finding("keys", BAD, fault) for fault in (other.faults if role == "encoder" else ())]
+                yield from bad
+                if role == "encoder" and not known:
+                    yield Finding("keys", BAD, f"{place}: no decoder*.key: nobody is let in; copy their public keys here")
+                elif not bad:
+                    what = f"{known} decoder{'' if known == 1 else 's'} let in" if role == "encoder" else "encoder known"
+                    yield Finding("keys", OK, f"{role}: {place}, {what}")
+            elif config.curve.plain:
+                yield Finding("keys", NOTE, f"{role}: curve.plain is true: whoever is on the way can watch")
+        except ConfigError as error:
+            yield Finding("keys", BAD, str(error))
 
 
 def _clock(_: Machine) -> Iterable[Finding]:

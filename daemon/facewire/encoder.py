@@ -247,7 +247,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     cv2.setNumThreads(1)
     profile = config.link()
     buffer = max(4096, round(profile.ceiling_kbps * 1000 / 8 * SEND_BUFFER_SECONDS))
-    link = Hub(config.bind, config.curve.keys, send_buffer=buffer)
+    link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=buffer)
     notifier = Notifier()
     try:
         limits = Limits(config.pivots.yaw, config.pivots.pitch, config.pivots.roll, config.pivots.background)

@@ -86,6 +86,17 @@ def _text(value: Any) -> str:
     return value
 
 
+def flag() -> Rule:
+    """true or false."""
+
+    def check(value: Any) -> bool:
+        if type(value) is not bool:
+            raise ValueError
+        return value
+
+    return Rule("true or false", check)
+
+
 def directory() -> Rule:
     """A directory's path, or "" for the built-in place. It need not exist yet; `~` is the user's home."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from facewire.config import DecoderConfig, EncoderConfig, keys, load_decoder, load_encoder
+from facewire.config import CurveConfig, DecoderConfig, EncoderConfig, keys, load_decoder, load_encoder
 from facewire.errors import ConfigError
 from facewire.profiles import PROFILES, profile
 
@@ -35,6 +35,7 @@ ENCODER_KEYS: dict[str, tuple[list[str], list[str]]] = {
     "network.models": (['""', '"/x"'], ["1", '"a\\u0000b"']),
     "network.threads": (["1", "64"], ["0", "65", "1.0", "true"]),
     "curve.keys": (['""', '"/etc/facewire/keys"'], ["1"]),
+    "curve.plain": (["true", "false"], ["1", '"yes"']),
     "overrides.skip": (["-1", "0", "3"], ["-2", "4", "1.0"]),
     "overrides.bundle_frames": (["0", "64"], ["-1", "65"]),
     "log.level": (['"debug"', '"error"'], ['"INFO"', '"loud"', "1"]),
@@ -48,6 +49,7 @@ DECODER_KEYS: dict[str, tuple[list[str], list[str]]] = {
     "network.models": (['""'], ["[]"]),
     "network.threads": (["2"], ["0"]),
     "curve.keys": (['""'], ["false"]),
+    "curve.plain": (["true"], ["0"]),
     "log.level": (['"warning"'], ['"warn"']),
 }
 CASES = [(load_encoder, k, *v) for k, v in ENCODER_KEYS.items()] + [
@@ -161,6 +163,15 @@ def test_overrides_change_the_profile() -> None:
     assert load_encoder(None).link() == profile("vsat")
     link = load_encoder(None, {"overrides.skip": 0, "overrides.bundle_frames": 5}).link()
     assert link == dataclasses.replace(profile("vsat"), skip=0, bundle_frames=5)
+
+
+def test_nothing_goes_over_a_network_in_the_clear_by_mistake() -> None:
+    local, outside = "tcp://127.0.0.1:5555", "tcp://0.0.0.0:5555"
+    nothing, keyed, plain = CurveConfig(), CurveConfig(keys="/k"), CurveConfig(plain=True)
+    assert [curve.directory(local) for curve in (nothing, keyed, plain)] == ["", "/k", ""]
+    assert [curve.directory(outside) for curve in (keyed, plain)] == ["/k", ""]
+    with pytest.raises(ConfigError, match=r"^tcp://0\.0\.0\.0:5555 is on a network .* keygen .* curve\.plain = true"):
+        nothing.directory(outside)
 
 
 def test_the_cache_is_where_systemd_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

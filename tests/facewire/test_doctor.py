@@ -117,8 +117,14 @@ def test_keys(tmp_path: Path) -> None:
     assert states(doctor._keys(machine)) == [OK]
     (tmp_path / "k/encoder.key_secret").chmod(0o644)
     (found,) = doctor._keys(machine)
-    assert "open to everybody" in found.text
-    assert states(doctor._keys(encoder(tmp_path, bind="tcp://0.0.0.0:5555"))) == [NOTE]
+    assert "others may read" in found.text
+    (tmp_path / "k/encoder.key_secret").chmod(0o640)
+    (tmp_path / "k/decoder.key").unlink()
+    (found,) = doctor._keys(machine)
+    assert "nobody is let in" in found.text
+    outside = "tcp://0.0.0.0:5555"
+    assert states(doctor._keys(encoder(tmp_path, bind=outside))) == [BAD]
+    assert states(doctor._keys(encoder(tmp_path, bind=outside, curve__plain=True))) == [NOTE]
     assert states(doctor._keys(encoder(tmp_path))) == []
 
 

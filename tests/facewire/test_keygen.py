@@ -33,6 +33,17 @@ def test_no_key_is_ever_overwritten(tmp_path: Path) -> None:
         generate(tmp_path)
 
 
+def test_one_more_decoder_and_the_next_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generate(tmp_path)
+    assert cli.main(["keygen", str(tmp_path), "--add", "clinic-2"]) == 0
+    assert cli.main(["keygen", str(tmp_path), "--next"]) == 0
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"decoder-clinic-2.key", "decoder-clinic-2.key_secret", "encoder.next.key_secret"} <= made
+    assert "lets that decoder in" in capsys.readouterr().out
+    assert cli.main(["keygen", str(tmp_path), "--add", "../x"]) == 1
+    assert cli.main(["keygen", str(tmp_path), "--add", "clinic-2"]) == 1
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write keys"):
