@@ -108,6 +108,7 @@ class EncoderConfig:
     bind: str = _key("tcp://127.0.0.1:5555", v.endpoint(bind=True), "address where decoders find this encoder")
     profile: str = _key("vsat", v.choice(*PROFILES), "the class of link that the stream must fit")
     fps: float = _key(25.0, v.number(5, 60, "frames a second"), "shown frames a second")
+    cache: str = _key("", v.directory(), "directory where sent pivots are kept; empty: the user's or service's cache")
     pivots: PivotsConfig = _section(PivotsConfig)
     network: EncoderNetworkConfig = _section(EncoderNetworkConfig)
     curve: CurveConfig = _section(CurveConfig)
@@ -122,6 +123,10 @@ class EncoderConfig:
         if self.overrides.bundle_frames > 0:
             chosen = dataclasses.replace(chosen, bundle_frames=self.overrides.bundle_frames)
         return chosen
+
+    def cache_directory(self) -> Path:
+        """Where sent pivots are kept."""
+        return _cache(self.cache, "sent")
 
 
 @dataclass(frozen=True)
@@ -138,12 +143,17 @@ class DecoderConfig:
     log: LogConfig = _section(LogConfig)
 
     def cache_directory(self) -> Path:
-        """Where pivots are kept: as set, else $CACHE_DIRECTORY (systemd gives it), else the user's cache."""
-        if self.cache:
-            return Path(self.cache)
-        if given := os.environ.get("CACHE_DIRECTORY"):
-            return Path(given.split(":")[0]) / "pivots"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facewire" / "pivots"
+        """Where received pivots are kept."""
+        return _cache(self.cache, "pivots")
+
+
+def _cache(configured: str, name: str) -> Path:
+    """As set, else below $CACHE_DIRECTORY (systemd gives it), else below the user's cache."""
+    if configured:
+        return Path(configured)
+    if given := os.environ.get("CACHE_DIRECTORY"):
+        return Path(given.split(":")[0]) / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facewire" / name
 
 
 def load_encoder(path: Path | str | None, overrides: Mapping[str, object] | None = None) -> EncoderConfig:

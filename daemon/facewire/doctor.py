@@ -222,9 +222,10 @@ def _keys(machine: Machine) -> Iterable[Finding]:
                 bad = [Finding("keys", BAD, fault) for fault in (other.faults if role == "encoder" else ())]
                 yield from bad
                 if role == "encoder" and not known:
-                    yield Finding("keys", BAD, f"{place}: no decoder*.key: nobody is let in; copy their public keys here")
+                    yield Finding("keys", BAD, f"{place}: no decoder*.key: nobody is let in; put public keys there")
                 elif not bad:
-                    what = f"{known} decoder{'' if known == 1 else 's'} let in" if role == "encoder" else "encoder known"
+                    many = f"{known} decoder{'' if known == 1 else 's'} let in"
+                    what = many if role == "encoder" else "encoder known"
                     yield Finding("keys", OK, f"{role}: {place}, {what}")
             elif config.curve.plain:
                 yield Finding("keys", NOTE, f"{role}: curve.plain is true: whoever is on the way can watch")

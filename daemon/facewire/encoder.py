@@ -27,6 +27,7 @@ from facewire.profiles import Profile
 from facewire.record import Recorder, recorder
 from facewire.sending import Link, Sending
 from facewire.service import Notifier
+from facewire.shelf import Shelf
 from facewire.trace import Trace, trace
 from facewire.transport import Traffic
 from facewire.types import Frame, Message, PivotSlice
@@ -113,7 +114,10 @@ class Encoder:
         status_seconds: float = STATUS_SECONDS,
         record: Recorder | None = None,
         trace: Trace | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
+        self._shelf = shelf
+        self._kept: set[bytes] = set()
         self._trace = trace
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
@@ -135,6 +139,7 @@ class Encoder:
                 if frame is not None:
                     self._coded = now
                     self._queue(self._encoding.push(frame), now)
+                    self._keep()
                     self._save(frame)
                 self._serve(now)
                 self._check(now)
@@ -174,6 +179,14 @@ class Encoder:
     def _on_slice(self, pivot_id: bytes, offset: int, length: int, receiver: str) -> None:
         if self._trace is not None:
             self._trace.slice(time.monotonic(), pivot_id, offset, length, receiver)
+
+    def _keep(self) -> None:
+        """Put pivots that came into use on the shelf, so that they outlive us."""
+        in_use = {taken.pivot_id: taken for taken in self._encoding.in_use}
+        if self._shelf is not None and set(in_use) - self._kept:
+            for pivot_id in set(in_use) - self._kept:
+                self._shelf.keep(in_use[pivot_id])
+        self._kept = set(in_use)
 
     def _save(self, frame: Frame) -> None:
         epoch = self._encoding.epoch
@@ -260,6 +273,8 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
             limits,
             paced=True,
         )
+        shelf = Shelf(config.cache_directory(), profile.pivot_bytes)
+        encoding.recall(shelf.offer())
         source = SourceKeeper(config.source, config.fps)
     except BaseException:
         link.close()
@@ -275,6 +290,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
         float(os.environ.get("FACEWIRE_STATUS_SECONDS", STATUS_SECONDS)),
         recorder("real"),
         trace(),
+        shelf,
     )
     try:
         encoder.run()

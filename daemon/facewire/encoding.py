@@ -18,6 +18,7 @@ followed, else the largest. No face yet: nothing is sent.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,18 +26,20 @@ import numpy as np
 
 from facewire.face.crop import cut
 from facewire.networks import ENCODER, Networks, open_networks
-from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken
+from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, unlikeness
 from facewire.planes import resized, to_planes
 from facewire.profiles import Profile
 from facewire.still import settle
 from facewire.types import Bundle, Crop, Epoch, Frame, GridPoints, KeypointFrame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
 from facewire.wire.keypoints import to_grid
-from facewire.wire.pivot import content_id, encode_pivot, slices
+from facewire.wire.pivot import content_id, decode_pivot, encode_pivot, slices
 
 CODED_SIZE = 256
 MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
+ALIKE = 0.09
+"""Mean difference of thumbnails up to which an earlier run's pivot may show what the camera shows (see pivots.CUT)."""
 MAX_GAP_SECONDS = 50.0
 """Longer pauses of a source are shortened to this, which receivers still believe."""
 
@@ -95,6 +98,7 @@ class Encoding:
         self._last: Frame | None = None
         self._shape: tuple[int, ...] = ()
         self._forced = ""
+        self._recalled: list[Taken] = []
         self._epochs = 0
         self._epoch: Epoch | None = None
         self._pending: Taken | None = None
@@ -150,6 +154,16 @@ class Encoding:
                     out += slices(taken.data, self.profile.slice_bytes)
         return out
 
+    @property
+    def in_use(self) -> list[Taken]:
+        """The pivot that is animated, and the one on its way."""
+        return [taken for taken in (self._policy.current, self._pending) if taken is not None]
+
+    def recall(self, earlier: Sequence[Taken]) -> None:
+        """Pivots of an earlier run: the first picture is compared with them, and one that shows the same is used
+        again (receivers hold it)."""
+        self._recalled = list(earlier)
+
     def pivot_sent(self, pivot_id: bytes) -> None:
         """The slices of the pending pivot are out: its epoch starts with the next keypoint frame."""
         self._is_sent = self._is_sent or pivot_id == self.pending
@@ -181,6 +195,9 @@ class Encoding:
         out: list[Message] = []
         coded: Picture | None = None
         if wanted is not None and self._watch.face_seen:
+            if self._recalled and not self._has_begun():
+                out += self._recollect(picture)
+                wanted = self._watch.crop or wanted
             coded = cut(picture, wanted, CODED_SIZE)
             out += self._choose_pivot(coded, wanted)
             if self._pending is not None and (not self._paced or self._is_sent):
@@ -188,6 +205,28 @@ class Encoding:
         if self._epoch is not None:
             self._gather(self._running_points(picture, coded, wanted))
         return out + self._take_full()
+
+    def _recollect(self, picture: Picture) -> list[Message]:
+        """Look for an earlier pivot that shows what the camera shows now; returns its slices if there is one."""
+        earlier, self._recalled = self._recalled, []
+        best, nearest = None, 1.0
+        for taken in earlier:
+            if taken.shape != picture.shape:
+                continue
+            coded = cut(picture, taken.crop, CODED_SIZE)
+            scene = self._meter.measure(coded)
+            far = distance(scene, taken.scene, self._policy.limits)
+            if scene.pose is None or taken.scene.pose is None or far > nearest:
+                continue
+            # The same pose in front of the same wall may be somebody else's.
+            if unlikeness(coded, decode_pivot(taken.data)) < ALIKE and self._watch.adopt(taken.crop):
+                best, nearest = taken, far
+        if best is None:
+            return []
+        self._policy.recall(taken for taken in earlier if taken.crop == best.crop)
+        self._pending, self._is_sent = best, False
+        self.counters = replace(self.counters, reuses=self.counters.reuses + 1)
+        return list(slices(best.data, self.profile.slice_bytes)) if self._paced else []
 
     def _choose_pivot(self, coded: Picture, crop: Crop) -> list[Message]:
         """Asks the policy; returns the slices of a new pivot."""

@@ -29,7 +29,7 @@ def run(directory: str | Path, add: str | None = None, following: bool = False) 
     for path in generate(place, names(add, following)):
         print(path)
     if add is not None:
-        print(f"decoder-{add}.key stays here, with the camera device: it lets that decoder in, and is taken up at once.")
+        print(f"decoder-{add}.key stays here, with the camera device: it lets that decoder in, at once.")
         print(f"decoder-{add}.key_secret goes to that decoder's host, as decoder.key_secret beside encoder.key.")
     elif following:
         print("Copy encoder.next.key to each decoder's keys; when all have it, here: mv encoder.next.key encoder.key,")

@@ -13,6 +13,7 @@ background's embedding by more than 0.05 (cosine distance). Added here, because 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +90,17 @@ def distance(one: Scene, other: Scene, limits: Limits) -> float:
     return far
 
 
+def unlikeness(one: Picture, other: Picture) -> float:
+    """Mean difference of two coded pictures' thumbnails, 0 to 1; CUT says what it means."""
+    return float(np.abs(_thumbnail(one) - _thumbnail(other)).mean())
+
+
+def _thumbnail(picture: Picture) -> NDArray[np.float32]:
+    height, width = picture.shape[0] // 16 * 16, picture.shape[1] // 16 * 16
+    cells = picture[:height:4, :width:4].astype(np.float32)
+    return np.asarray(cells.reshape(16, cells.shape[0] // 16, 16, cells.shape[1] // 16, 3).mean((1, 3)) / 255.0)
+
+
 class CutDetector:
     """Notices a cut to another scene by comparing thumbnails of coded pictures."""
 
@@ -97,9 +109,7 @@ class CutDetector:
 
     def update(self, picture: Picture) -> bool:
         """Take the next coded picture; True if it shares nothing with the one before."""
-        height, width = picture.shape[0] // 16 * 16, picture.shape[1] // 16 * 16
-        cells = picture[:height:4, :width:4].astype(np.float32)
-        small = cells.reshape(16, cells.shape[0] // 16, 16, cells.shape[1] // 16, 3).mean((1, 3)) / 255.0
+        small = _thumbnail(picture)
         before, self._last = self._last, small
         return before is not None and float(np.abs(small - before).mean()) > CUT
 
@@ -139,8 +149,13 @@ class PivotPolicy:
             self._library.popitem(last=False)
         self._current, self._switched_at, self._asked = taken, number, 0
 
+    def recall(self, earlier: Iterable[Taken]) -> None:
+        """Pivots of an earlier run that may be used again."""
+        for taken in earlier:
+            self._library.setdefault(taken.pivot_id, taken)
+
     def forget(self) -> None:
-        """Someone joined who has none of the earlier pivots: none of them is used again."""
+        """The camera's pictures have another size: no earlier pivot is used again."""
         self._library.clear()
         if self._current is not None:
             self._library[self._current.pivot_id] = self._current

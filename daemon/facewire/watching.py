@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from facewire.face.box import FaceBox
@@ -60,6 +61,13 @@ class FaceWatch:
             self._in_row = SEEN if decision.face.score >= SURE else self._in_row + 1
         self.stable = self._in_row >= SEEN
         self.face_seen = self._missed < MISSED and decision.crop is not None
+
+    def adopt(self, crop: Crop) -> bool:
+        """Code by an earlier crop from now on, if the face lies well in it; says whether it does."""
+        fits = self._follower.adopt(crop)
+        if fits:
+            self._decision = replace(self._decision, crop=crop)
+        return fits
 
     def lies_in(self, crop: Crop) -> bool:
         """Whether the face's middle lies in `crop`, as far as the last look knows."""

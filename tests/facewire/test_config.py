@@ -27,6 +27,7 @@ ENCODER_KEYS: dict[str, tuple[list[str], list[str]]] = {
     "bind": (['"tcp://0.0.0.0:5555"'], ['"tcp://x"', "5555"]),
     "profile": ([f'"{n}"' for n in PROFILES], ['"fast"', "1", '""']),
     "fps": (["5", "60.0", "12.5"], ["4.9", "61", "nan", "inf", '"25"', "true"]),
+    "cache": (['""', '"/var/cache/x"'], ["1"]),
     "pivots.policy": (['"adaptive"', '"first"'], ['"never"', "true"]),
     "pivots.yaw": (["1", "180"], ["0", "181", '"15"']),
     "pivots.pitch": (["15.5"], ["-1", "nan"]),
@@ -181,6 +182,7 @@ def test_the_cache_is_where_systemd_says(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/facewire/decoder")
     assert load_decoder(None).cache_directory() == Path("/var/cache/facewire/decoder/pivots")
     assert load_decoder(None, {"cache": "/x"}).cache_directory() == Path("/x")
+    assert load_encoder(None).cache_directory() == Path("/var/cache/facewire/decoder/sent")
 
 
 @pytest.mark.parametrize("name", PROFILES)

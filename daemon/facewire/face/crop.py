@@ -85,6 +85,14 @@ class CropFollower:
             return CropDecision(self._crop, False, False, face)
         return self._move(_median(self._outside))
 
+    def adopt(self, crop: Crop) -> bool:
+        """Take an earlier crop instead of the present one, if the face lies well in it; says whether it does."""
+        fits = self._face is not None and self._off(self._face, crop) <= 1.0
+        if fits:
+            self._crop = crop
+            self._outside.clear()
+        return fits
+
     def _move(self, face: FaceBox) -> CropDecision:
         crop = framing(face, self._shape)
         moved = crop != self._crop

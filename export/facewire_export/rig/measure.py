@@ -18,8 +18,6 @@ GRID = 0.1
 """Seconds between two looks at how old the shown picture is."""
 LIVE = 1.0
 """A picture is live when it is at most this much older than usual (issue: staleness <= 1 s above normal)."""
-HOLDS = 1.0
-"""... and stays so for this long."""
 
 
 @dataclass
@@ -128,16 +126,13 @@ def delays(frames: Sequence[Shown], begin: float, end: float, link: float) -> di
 
 
 def recovery(frames: Sequence[Shown], back: float, usual: float, end: float) -> float | None:
-    """Seconds from `back` until the picture is live again and stays so; None: never before `end`."""
-    since: float | None = None
+    """Seconds from `back` until the picture is live for the rest of the time up to `end`, when the next thing happens;
+    0 if it was live all the time, None: it is not live at the end."""
+    stale = back
     for at, age in ages(frames, back, end):
         if age > usual + LIVE:
-            since = None
-        elif since is None:
-            since = at
-        if since is not None and at - since >= HOLDS:
-            return round(since - back, 2)
-    return None
+            stale = at + GRID
+    return None if stale + GRID >= end else round(stale - back, 2)
 
 
 def sent_again(slices: Iterable[tuple[float, str, int, int, str]]) -> int:
