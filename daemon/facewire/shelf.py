@@ -31,7 +31,7 @@ OLDEST_SECONDS = 12 * 3600
 
 
 class Shelf:
-    """Keeps pivots in `folder` (None: nowhere). limit: the profile's pivot_bytes; those of another quality stay away."""
+    """Keeps pivots in `folder` (None: nowhere). limit: a profile's pivot_bytes; those of another quality stay away."""
 
     def __init__(self, folder: Path | None, limit: int) -> None:
         self._cache = PivotCache(folder, KEPT_BYTES)
