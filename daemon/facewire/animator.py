@@ -1,11 +1,6 @@
 """Reconstruction and interpolation: messages in, pictures at the coded size out. No clock, no socket, no thread.
 
-Between two keypoint frames the interpolator invents the middle, and again the middle of what it invented:
-
-    skip 1    P . K             the middle
-    skip 2    P . . K           1/4 and 3/4 stand in for 1/3 and 2/3: 1/12 of the step off, evenly on both sides,
-                                where the middle itself for one of them would be 1/6 off and the other would jump
-    skip 3    P . . . K         1/4, 1/2, 3/4
+Between two keypoint frames the interpolator invents the others, each at its share of the way.
 
 Frames of two pivots are never mixed: across a change of pivot, and while the sender has no confidence in its
 keypoints, the last picture is held.
@@ -93,8 +88,13 @@ class _Node:
 
     number: int
     pivot_id: bytes
-    planes: Planes
     points: Points
+    layers: Mapping[str, NDArray[np.float32]]
+    """The generator's outputs: the picture and what it is made of."""
+
+    @property
+    def planes(self) -> Planes:
+        return self.layers["picture"]
 
 
 @dataclass
@@ -262,12 +262,12 @@ class Animator:
         first = frame.number - between
         if frame.low_confidence and before is not None:
             self.counters.held += between + 1
-            self._last = _Node(frame.number, before.pivot_id, before.planes, before.points)
+            self._last = replace(before, number=frame.number)
             for number in range(first, frame.number + 1):
                 yield Rebuilt(number, number / epoch.fps, before.planes, number != frame.number)
             return
         points = from_grid(frame.points, epoch.step, epoch.reference)
-        node = self._last = _Node(frame.number, scene.pivot_id, self._generate(scene, points), points)
+        node = self._last = _Node(frame.number, scene.pivot_id, points, self._generate(scene, points))
         self.counters.generated += 1
         if before is not None and between:
             if before.pivot_id != node.pivot_id:
@@ -278,29 +278,22 @@ class Animator:
                 middles = []
             else:
                 self.counters.interpolated += between
-                middles = self._middles(scene, before, node, between)
+                shares = (np.arange(between, dtype=np.float32) + 1) / (between + 1)
+                middles = [self._between(scene, before, node, share) for share in shares]
             for number, planes in enumerate(middles, first):
                 yield Rebuilt(number, number / epoch.fps, planes, True)
         yield Rebuilt(node.number, node.number / epoch.fps, node.planes, False)
 
-    def _generate(self, scene: _Scene, points: Points) -> Planes:
-        generator = self.networks["generator"]
-        made = generator.run({**scene.feeds, "keypoints": points[np.newaxis]})
-        return made["picture"]
+    def _generate(self, scene: _Scene, points: Points) -> dict[str, NDArray[np.float32]]:
+        return self.networks["generator"].run({**scene.feeds, "keypoints": points[np.newaxis]})
 
-    def _middles(self, scene: _Scene, before: _Node, after: _Node, count: int) -> list[Planes]:
-        middle = self._middle(scene, before, after)
-        if count == 1:
-            return [middle.planes]
-        early, late = self._middle(scene, before, middle), self._middle(scene, middle, after)
-        return [early.planes, late.planes] if count == 2 else [early.planes, middle.planes, late.planes]
-
-    def _middle(self, scene: _Scene, before: _Node, after: _Node) -> _Node:
-        points = (before.points + after.points) / 2
+    def _between(self, scene: _Scene, before: _Node, after: _Node, share: np.float32) -> Planes:
+        """The picture that is `share` of the way from one keypoint frame to the next of the same pivot."""
         interpolator = self.networks.get("interpolator")
         if interpolator is None:
-            # Dearer than an interpolator, but never a cross-fade of two mouths.
-            planes = self._generate(scene, points)
-        else:
-            planes = interpolator.run({"previous": before.planes, "next": after.planes})["middle"]
-        return _Node(before.number, scene.pivot_id, planes, points)
+            points = np.asarray(before.points + (after.points - before.points) * share, np.float32)
+            return self._generate(scene, points)["picture"]
+        feeds: dict[str, NDArray[Any]] = {**scene.feeds, "share": np.array([share])}
+        for when, node in (("before", before), ("after", after)):
+            feeds.update({f"{name}_{when}": value for name, value in node.layers.items()})
+        return interpolator.run(feeds)["between"]

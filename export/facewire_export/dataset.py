@@ -55,7 +55,7 @@ class ClipEntry:
     size: int
     """Side of the source picture in pixels; clips under 512 are left out of super-resolution training."""
     native_25fps: bool
-    """False where frames are repeats of a slower source; such clips are left out of interpolation training."""
+    """False where frames are repeats of a slower source; leave such clips out of what learns from motion."""
 
 
 @dataclass(frozen=True)

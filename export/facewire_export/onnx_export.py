@@ -25,7 +25,7 @@ from facewire.errors import FacewireError
 from facewire.networks.manifest import MANIFEST, PAIRED, VERSION
 from facewire_export.cost import count
 from facewire_export.networks.background import Background
-from facewire_export.networks.generator import Generator, PivotEncoder, PivotFeatures
+from facewire_export.networks.generator import Generator, Layers, PivotEncoder, PivotFeatures
 from facewire_export.networks.interpolator import Interpolator
 from facewire_export.networks.keypoints import KeypointDetector
 from facewire_export.networks.restorer import Restorer
@@ -58,8 +58,21 @@ class FlatGenerator(nn.Module):
 
     def forward(
         self, pivot: Tensor, small: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, still: Tensor, driving: Tensor
-    ) -> Tensor:
-        picture: Tensor = self.inner(pivot, PivotFeatures(small, fine, middle, coarse), still, driving)[0]
+    ) -> tuple[Tensor, ...]:
+        picture, layers, _ = self.inner(pivot, PivotFeatures(small, fine, middle, coarse), still, driving)
+        return (picture.clamp(0, 1), *layers)
+
+
+class FlatInterpolator(nn.Module):
+    """The interpolator with the layers of both frames as separate inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Interpolator()
+
+    def forward(self, pivot: Tensor, *layers_and_share: Tensor) -> Tensor:
+        *layers, share = layers_and_share
+        picture: Tensor = self.inner(pivot, Layers(*layers[:3]), Layers(*layers[3:]), share)
         return picture.clamp(0, 1)
 
 
@@ -109,7 +122,6 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
     )
     alone: dict[str, nn.Module] = {
         "restorer": Restorer(tier),
-        "interpolator": Interpolator(tier),
         "upscaler": Upscaler(tier),
         "background": Background(),
     }
@@ -126,7 +138,10 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
     driving = still + 0.05 * torch.randn(1, KEYPOINTS, 2)
     animator.eval()
     with torch.no_grad():
-        features = animator["pivot_encoder"](pivot)._asdict()
+        pivot_features = animator["pivot_encoder"](pivot)
+        layers = animator["generator"](pivot, pivot_features, still, driving)[1]
+    features = pivot_features._asdict()
+    between = {f"{name}_{when}": value for when in ("before", "after") for name, value in layers._asdict().items()}
     points = {"pivot_keypoints": still, "keypoints": driving}
     found = [
         Graph(
@@ -136,10 +151,12 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         Graph("pivot_encoder", animator["pivot_encoder"], {"pivot": pivot}, tuple(features)),
         Graph(
             "generator", FlatGenerator(animator["generator"]),  # type: ignore[arg-type]
-            {"pivot": pivot, **features, **points}, ("picture",),
+            {"pivot": pivot, **features, **points}, ("picture", *layers._fields),
         ),
         Graph("restorer", Clamped(alone["restorer"]), {"pivot": pivot}, ("restored",)),
-        Graph("interpolator", Clamped(alone["interpolator"]), {"previous": pivot, "next": pivot.flip(3)}, ("middle",)),
+        Graph(
+            "interpolator", FlatInterpolator(), {"pivot": pivot, **between, "share": torch.tensor([0.5])}, ("between",)
+        ),
         Graph("upscaler", Clamped(alone["upscaler"]), {"patch": torch.rand(2, 3, PATCH, PATCH)}, ("sharp",), True),
         Graph(
             "background", alone["background"], {"picture": torch.rand(1, 3, BACKGROUND_SIZE, BACKGROUND_SIZE)},

@@ -24,8 +24,8 @@ from facewire_export.training.losses import PictureLoss
 from facewire_export.training.pool import Pool, open_pool
 from facewire_export.training.representations import REPRESENTATIONS
 
-TASKS = ("animator", "restorer", "interpolator", "upscaler", "background")
-SHARES = {"animator": 0.6, "restorer": 0.1, "interpolator": 0.12, "upscaler": 0.12, "background": 0.06}
+TASKS = ("animator", "restorer", "upscaler", "background")
+SHARES = {"animator": 0.7, "restorer": 0.12, "upscaler": 0.12, "background": 0.06}
 """How `--minutes` is divided when all tasks are trained in one go."""
 
 
@@ -78,10 +78,6 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
             settings = replace(settings, motion_steps=options.motion_steps)
         kind = REPRESENTATIONS[options.motion] if options.motion else None
         return AnimatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 4), settings, kind)
-    if name == "interpolator":
-        from facewire_export.training.interpolator import InterpolatorTask
-
-        return InterpolatorTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), batch)
     if name == "restorer":
         from facewire_export.training.restorer import RestorerTask
 
@@ -99,7 +95,7 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     """Training and held-out clips as the task needs them."""
     val = options.val or options.clips.parent / "val"
     size = 512 if name == "upscaler" else CODED_SIZE
-    kind: dict[str, Any] = {"landmarks": name == "animator", "native_only": name == "interpolator"}
+    kind: dict[str, Any] = {"landmarks": name == "animator"}
     kind["coded"] = name == "restorer"
     if name in ("restorer", "upscaler", "background"):
         kind["stride"] = 8  # neighbouring frames teach these nothing new

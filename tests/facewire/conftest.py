@@ -1,7 +1,7 @@
 """Networks of the right shapes that cost nothing, so that the steps can be tested without trained weights.
 
 They compute things that a test can predict: the keypoint network gives tanh of the picture's mean colours, the
-generator brightens the pivot by how far the keypoints moved on average, the interpolator takes the mean, the
+generator brightens the pivot by how far the keypoints moved on average, the interpolator cross-fades, the
 upscaler is a 3x3 box blur (whose zero padding darkens the rim of each patch, so that seams would show).
 """
 
@@ -34,8 +34,8 @@ SHAPES: dict[str, tuple[dict[str, list[Any]], dict[str, list[Any]]]] = {
     ),
     "restorer": ({"pivot": [1, 3, SIZE, SIZE]}, {"restored": [1, 3, SIZE, SIZE]}),
     "interpolator": (
-        {"previous": [1, 3, SIZE, SIZE], "next": [1, 3, SIZE, SIZE]},
-        {"middle": [1, 3, SIZE, SIZE]},
+        {"picture_before": [1, 3, SIZE, SIZE], "picture_after": [1, 3, SIZE, SIZE], "share": [1]},
+        {"between": [1, 3, SIZE, SIZE]},
     ),
     "upscaler": ({"patch": ["N", 3, PATCH, PATCH]}, {"sharp": ["N", 3, PATCH, PATCH]}),
     "background": ({"picture": [1, 3, 128, 128]}, {"embedding": [1, 8]}),
@@ -78,9 +78,10 @@ def _graph(name: str) -> tuple[list[Any], dict[str, Any]]:
         return [node("Clip", ["pivot", "zero", "one"], ["restored"])], {"zero": np.float32(0), "one": np.float32(1)}
     if name == "interpolator":
         return [
-            node("Add", ["previous", "next"], ["sum"]),
-            node("Mul", ["sum", "half"], ["middle"]),
-        ], {"half": np.float32(0.5)}
+            node("Sub", ["picture_after", "picture_before"], ["step"]),
+            node("Mul", ["step", "share"], ["part"]),
+            node("Add", ["picture_before", "part"], ["between"]),
+        ], {}
     if name == "upscaler":
         box = np.zeros((3, 3, 3, 3), np.float32)
         for channel in range(3):

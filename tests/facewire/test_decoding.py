@@ -77,8 +77,8 @@ def test_the_generator_sees_how_far_the_keypoints_moved(networks: Networks) -> N
     assert level(middle) == pytest.approx(60 + 0.1 * 255, abs=2)
 
 
-@pytest.mark.parametrize(("skip", "parts"), [(0, []), (1, [0.5]), (2, [0.25, 0.75]), (3, [0.25, 0.5, 0.75])])
-def test_recursion_for_each_skip(networks: Networks, skip: int, parts: list[float]) -> None:
+@pytest.mark.parametrize(("skip", "parts"), [(0, []), (1, [0.5]), (2, [1 / 3, 2 / 3]), (3, [0.25, 0.5, 0.75])])
+def test_shares_of_the_way_for_each_skip(networks: Networks, skip: int, parts: list[float]) -> None:
     frames = run(started(networks, skip), bundle([keypoints(0), keypoints(skip + 1, 0.4)]))
     assert [frame.number for frame in frames] == list(range(skip + 2))
     assert [level(frame) for frame in frames[1:-1]] == pytest.approx([60 + 102 * part for part in parts], abs=2)

@@ -8,13 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 
+import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from facewire_export.networks.blocks import identity_grid, sample  # noqa: E402
-from facewire_export.networks.generator import Generator, PivotEncoder  # noqa: E402
+from facewire_export.networks.generator import Generator, Layers, PivotEncoder  # noqa: E402
 from facewire_export.networks.interpolator import Interpolator  # noqa: E402
 from facewire_export.networks.keypoints import KeypointDetector, centres  # noqa: E402
 from facewire_export.networks.motion import candidate_warps, similarity_warp  # noqa: E402
+from facewire_export.networks.restorer import Restorer  # noqa: E402
 from facewire_export.networks.tiers import KEYPOINTS, MOTION_SIZE, TIERS  # noqa: E402
 from facewire_export.networks.upscaler import PATCH, Upscaler  # noqa: E402
 
@@ -94,14 +96,33 @@ def test_every_tier_answers_in_the_agreed_shapes(name: str) -> None:
     points = KeypointDetector(tier).eval()(picture[:, :, :128, :128])
     assert points.shape == (1, KEYPOINTS, 2)
     features = PivotEncoder(tier)(picture)
-    shown, warped = Generator(tier).eval()(picture, features, points, points)
+    shown, layers, warped = Generator(tier).eval()(picture, features, points, points)
     assert shown.shape == picture.shape
+    assert torch.allclose(shown, warped.picture * layers.keep + layers.paint)
     assert warped.displacement.shape == (1, 2, 2 * MOTION_SIZE, 2 * MOTION_SIZE)
 
 
-def test_untrained_upscaler_and_interpolator_do_no_harm() -> None:
+def test_untrained_upscaler_and_restorer_do_no_harm() -> None:
     patch = torch.rand(2, 3, PATCH, PATCH)
     assert torch.equal(Upscaler(COMPACT)(patch), patch)
-    previous, following = torch.rand(2, 1, 3, 256, 256).unbind()
-    middle = Interpolator(COMPACT)(previous, following)
-    assert torch.allclose(middle, (previous + following) / 2, atol=1e-5)
+    pivot = torch.rand(1, 3, 64, 64)
+    assert torch.equal(Restorer(COMPACT)(pivot), pivot)
+
+
+def test_an_interpolated_frame_lies_between_and_meets_both_ends() -> None:
+    pivot = F.interpolate(torch.rand(1, 3, 16, 16), [256, 256], mode="bicubic")
+
+    def layers(move: float) -> Layers:
+        displacement = torch.zeros(1, 2, MOTION_SIZE, MOTION_SIZE)
+        displacement[:, 0] = move
+        return Layers(displacement, torch.ones(1, 1, 256, 256), torch.full((1, 3, 256, 256), move))
+
+    def shown(share: float) -> Tensor:
+        made: Tensor = Interpolator()(pivot, layers(0.0), layers(0.25), torch.tensor([share]))
+        return made
+
+    assert torch.allclose(shown(0.0), pivot, atol=1e-5)
+    for share, pixels in ((0.5, 16), (1.0, 32)):
+        inside = slice(0, 256 - 32)
+        moved = pivot.roll(-pixels, 3) + 0.25 * share
+        assert torch.allclose(shown(share)[..., inside], moved[..., inside], atol=1e-4)

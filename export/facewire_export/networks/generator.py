@@ -71,6 +71,17 @@ def warp(pivot: Tensor, features: PivotFeatures, motion: tuple[Tensor, Tensor, T
     )
 
 
+class Layers(NamedTuple):
+    """What a picture is made of: the moved pivot shines through where `keep` is 1, and `paint` lies on top."""
+
+    displacement: Tensor
+    """[B, 2, 64, 64], half crops."""
+    keep: Tensor
+    """[B, 1, 256, 256] in [0, 1]."""
+    paint: Tensor
+    """[B, 3, 256, 256]."""
+
+
 class Repair(nn.Module):
     """A U-net from 32 to 128 pixels; the last step to 256 is a pixel shuffle of colours and a blend mask."""
 
@@ -91,8 +102,9 @@ class Repair(nn.Module):
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
-    def forward(self, w: Warped) -> Tensor:
-        """Warped inputs (whole frames, or the same window cut from all of them) -> picture [B, 3, H, W], unclamped."""
+    def forward(self, w: Warped) -> tuple[Tensor, Tensor]:
+        """Warped inputs (whole frames, or the same window cut from all of them) -> keep [B, 1, H, W] and paint
+        [B, 3, H, W]; the picture is w.picture * keep + paint."""
         hidden = w.hidden
         x = self.enter(torch.cat([w.middle, hidden], 1))
         x = self.deep(self.join(torch.cat([x, w.coarse], 1)))
@@ -105,7 +117,7 @@ class Repair(nn.Module):
         out = self.head(self.fine(torch.cat([x, w.fine, detail], 1)))
         painted = F.pixel_shuffle(out[:, :12], 2)
         keep = torch.sigmoid(F.pixel_shuffle(out[:, 12:], 2) + 1.0)
-        return w.picture * keep + (painted + 0.5) * (1 - keep) + painted * 0.1
+        return keep, (painted + 0.5) * (1 - keep) + painted * 0.1
 
 
 class Generator(nn.Module):
@@ -117,7 +129,11 @@ class Generator(nn.Module):
         self.motion = Motion(tier) if motion is None else motion
         self.repair = Repair(tier)
 
-    def forward(self, pivot: Tensor, features: PivotFeatures, still: Tensor, driving: Tensor) -> tuple[Tensor, Warped]:
-        """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of both frames -> (picture, what it was made from)."""
-        warped = warp(pivot, features, self.motion(features.small, still, driving))
-        return self.repair(warped), warped
+    def forward(
+        self, pivot: Tensor, features: PivotFeatures, still: Tensor, driving: Tensor
+    ) -> tuple[Tensor, Layers, Warped]:
+        """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of both frames -> picture, layers, what those were made from."""
+        motion = self.motion(features.small, still, driving)
+        warped = warp(pivot, features, motion)
+        keep, paint = self.repair(warped)
+        return warped.picture * keep + paint, Layers(motion[0], keep, paint), warped

@@ -177,7 +177,8 @@ class AnimatorTask:
         size = self.settings.window
         corners = self._corners(rng, pair.driving_points)
         parts = Warped(*[cut(value, corners, size) for value in warp(pair.pivot, features, motion)])
-        fake, real = self.generator.repair(parts), cut(pair.driving, corners, size)
+        keep, paint = self.generator.repair(parts)
+        fake, real = parts.picture * keep + paint, cut(pair.driving, corners, size)
         grid = identity_grid(CODED_SIZE, CODED_SIZE, real).expand(len(real), -1, -1, -1)
         weight = region_weight(pair.driving_points, cut(grid, corners, size), self.settings.feature_weight)
         return self.picture_loss(fake, real, weight)
@@ -194,7 +195,7 @@ class AnimatorTask:
             for place in places:
                 real = self.held_out.frames([(clip, int(place * (length - 1)))])
                 driving = networks["keypoints"](F.avg_pool2d(real, 2))
-                shown, warped = networks["generator"](pivot, features, still, driving)
+                shown, _, warped = networks["generator"](pivot, features, still, driving)
                 found.append((pivot, real, warped.picture.clamp(0, 1), shown.float().clamp(0, 1)))
         return found
 

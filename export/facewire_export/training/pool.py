@@ -74,13 +74,12 @@ def open_pool(
     device: torch.device,
     *,
     landmarks: bool = True,
-    native_only: bool = False,
     stride: int = 1,
     coded: bool = False,
     workers: int = 2,
 ) -> Pool:
     """Decode what the cache lacks, then open every clip of at least two frames. Raises DatasetError."""
-    entries = [e for e in read_table(folder) if e.size >= size and (e.native_25fps or not native_only)]
+    entries = [e for e in read_table(folder) if e.size >= size]
     place = cache / (f"{folder.name}-{size}" if stride == 1 else f"{folder.name}-{size}-{stride}")
     prepare_all(entries, place, size, landmarks, stride, coded, workers)
     clips = [clip for clip in (load(e, place) for e in entries) if len(clip.frames) >= 2]

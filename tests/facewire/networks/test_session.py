@@ -13,9 +13,10 @@ from facewire.networks import ENCODER, load_manifest, load_network, open_network
 def test_runs_by_name_and_ignores_what_is_not_its_own(tiny_models: Path) -> None:
     session = load_network("interpolator", tiny_models)
     one = np.ones((1, 3, 256, 256), np.float32)
-    middle = session.run({"previous": one, "next": 0 * one, "other": one})["middle"]
-    assert middle.dtype == np.float32
-    assert np.all(middle == 0.5)
+    share = np.array([0.25], np.float32)
+    made = session.run({"picture_before": one, "picture_after": 0 * one, "share": share, "other": one})["between"]
+    assert made.dtype == np.float32
+    assert np.all(made == 0.75)
 
 
 def test_free_batch(tiny_models: Path) -> None:
@@ -26,10 +27,11 @@ def test_free_batch(tiny_models: Path) -> None:
 
 def test_wrong_feeding_is_a_model_error(tiny_models: Path) -> None:
     session = load_network("interpolator", tiny_models)
-    with pytest.raises(ModelError, match="'next' was not given"):
-        session.run({"previous": np.ones((1, 3, 256, 256), np.float32)})
+    with pytest.raises(ModelError, match="'share' was not given"):
+        session.run({f"picture_{when}": np.ones((1, 3, 256, 256), np.float32) for when in ("before", "after")})
+    small = {f"picture_{when}": np.ones((1, 3, 8, 8), np.float32) for when in ("before", "after")}
     with pytest.raises(ModelError, match="interpolator"):
-        session.run({"previous": np.ones((1, 3, 8, 8), np.float32), "next": np.ones((1, 3, 8, 8), np.float32)})
+        session.run({**small, "share": np.array([0.5], np.float32)})
 
 
 def test_provider_asked_for_by_name_is_never_stepped_down(tiny_models: Path) -> None:
@@ -45,7 +47,7 @@ def test_provider_asked_for_by_name_is_never_stepped_down(tiny_models: Path) -> 
 def test_manifest_and_file_must_agree(tiny_models: Path, tmp_path: Path) -> None:
     models = shutil.copytree(tiny_models, tmp_path / "models")
     path = models / "manifest.toml"
-    path.write_text(path.read_text().replace("middle = [1, 3, 256, 256]", "middle = [1, 3, 128, 128]"))
+    path.write_text(path.read_text().replace("between = [1, 3, 256, 256]", "between = [1, 3, 128, 128]"))
     with pytest.raises(ModelError, match="the manifest says"):
         load_network("interpolator", models)
 
