@@ -5,7 +5,7 @@ counts as a person of its own). Each clip is decoded once into a cache:
 
     CACHE/<set>-<size>/<id>.frames.npy      uint8   [frames, size, size, 3]  RGB
     CACHE/<set>-<size>/<id>.landmarks.npy   float16 [frames, 478, 2]  x, y in [-1, 1]; NaN where no face was found
-    CACHE/<set>-<size>/<id>.coded.npy       uint8   [frames, size, size, 3]  each frame as a pivot, decoded again
+    CACHE/<set>-<size>/<id>.coded.npy       uint8   [frames, 256, 256, 3]    each frame as a pivot, decoded again
 
 The arrays are opened memory-mapped, so a data set larger than memory still trains; `Clips.to_device` puts all of
 it into one device tensor for GPUs.
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from facewire.errors import FacewireError
 from facewire.face.mesh import FaceMesh
 from facewire.wire.pivot import decode_pivot, encode_pivot
+from facewire_export.networks.tiers import CODED_SIZE
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 LANDMARKS = 478
@@ -129,11 +130,13 @@ def find_landmarks(frames: NDArray[np.uint8]) -> NDArray[np.float16]:
 
 
 def as_pivots(frames: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-    """Each frame through the pivot coder and back, every one at another number of bytes (PIVOT_BYTES)."""
+    """Each frame at the coded size through the pivot coder and back, each at another number of bytes (PIVOT_BYTES)."""
     rng = np.random.default_rng(seed)
     limits = np.exp(rng.uniform(np.log(PIVOT_BYTES[0]), np.log(PIVOT_BYTES[1]), len(frames))).astype(int)
     limits[0] = TYPICAL_PIVOT_BYTES
-    return np.stack([decode_pivot(encode_pivot(f, int(n))) for f, n in zip(frames, limits, strict=True)])
+    side = (CODED_SIZE, CODED_SIZE)
+    small = [np.asarray(cv2.resize(frame, side, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames]
+    return np.stack([decode_pivot(encode_pivot(f, int(n))) for f, n in zip(small, limits, strict=True)])
 
 
 def save_atomically(path: Path, array: NDArray[Any]) -> None:

@@ -94,7 +94,7 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
 def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> dict[str, Pool]:
     """Training and held-out clips as the task needs them."""
     val = options.val or options.clips.parent / "val"
-    size = 512 if name == "upscaler" else CODED_SIZE
+    size = 512 if name in ("upscaler", "restorer") else CODED_SIZE
     kind: dict[str, Any] = {"landmarks": name == "animator"}
     kind["coded"] = name == "restorer"
     if name in ("restorer", "upscaler", "background"):
