@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facewire.networks.session import host
 from facewire.types import Picture
 
 Planes = NDArray[np.float32]
-"""float32 [1, 3, height, width], RGB, 0 to 1 (a little over or under where a network overshoots)."""
+"""float32 [1, 3, height, width], RGB, 0 to 1 (a little over or under where a network overshoots). What a network made
+on a GPU stays there until a function of this file needs it."""
 
 
 def to_planes(picture: Picture) -> Planes:
@@ -26,6 +28,7 @@ def to_planes(picture: Picture) -> Planes:
 
 def to_picture(planes: Planes) -> Picture:
     """float32 [1, 3, height, width] to uint8 [height, width, 3], rounded; what lies outside 0..1 is clipped."""
+    planes = host(planes)
     # addWeighted is OpenCV's cheapest scaled conversion that saturates on both sides.
     rounded = [cv2.addWeighted(plane, 255.0, plane, 0.0, 0.0, dtype=cv2.CV_8U) for plane in planes[0]]
     return np.asarray(cv2.merge(rounded), np.uint8)
@@ -33,6 +36,7 @@ def to_picture(planes: Planes) -> Picture:
 
 def resized(planes: Planes, size: int) -> Planes:
     """Square planes at another size: bicubic when they grow, by area when they shrink; themselves at their own size."""
+    planes = host(planes)
     if planes.shape[-1] == size:
         return planes
     out = np.empty((1, 3, size, size), np.float32)

@@ -32,6 +32,8 @@ COMMANDS = {
     "evaluate": Command("facewire_export.evaluate", "rate and quality of the shipped networks on a folder of clips"),
     "baselines": Command("facewire_export.baselines", "compare ways of describing movement that were trained alike"),
     "link": Command("facewire_export.rig.command", "both daemons over an emulated satellite link, with faults"),
+    "quantize": Command("facewire_export.quantize", "INT8 variants of the networks that bear it, measured"),
+    "parity": Command("facewire_export.parity", "hold every precision and provider against fp32; a gate"),
     "bench": Command("facewire_export.bench", "time each stage and both pipelines on this machine"),
 }
 

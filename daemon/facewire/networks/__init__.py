@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from facewire.errors import ModelError
+from facewire.errors import MissingDependency, ModelError
+from facewire.networks.choice import AUTO_ORDER, ORT_PROVIDERS, announce, candidates, precision_for
 from facewire.networks.manifest import Manifest, NetworkEntry, load_manifest
-from facewire.networks.session import OrtSession, Session
+from facewire.networks.session import Session
 
 __all__ = [
     "DECODER",
@@ -26,6 +27,9 @@ ENCODER = ("keypoints", "background")
 DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler")
 OPTIONAL = frozenset({"background", "restorer", "interpolator", "upscaler"})
 """Networks that a role can do without (a plainer rule or picture takes their place)."""
+
+Opener = Callable[[Sequence[NetworkEntry], int], dict[str, Session]]
+"""Opens networks that share their arrays, on so many threads. Raises ModelError, MissingDependency."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,16 @@ class Networks:
         return self.sessions.get(name)
 
 
-def load_network(name: str, models: str | Path | Manifest = "", threads: int = 1, provider: str = "auto") -> Session:
-    """Load one network after checking its hash. `models`: directory, manifest, or "" for the default. ModelError."""
+def load_network(
+    name: str,
+    models: str | Path | Manifest = "",
+    threads: int = 1,
+    provider: str = "auto",
+    precision: str = "auto",
+) -> Session:
+    """Load one network after checking its hash; otherwise as open_networks. ModelError."""
     manifest = models if isinstance(models, Manifest) else load_manifest(models)
-    return OrtSession(manifest.entry(name), threads, provider)
+    return open_networks(manifest, threads, (name,), provider, precision)[name]
 
 
 def open_networks(
@@ -57,8 +67,38 @@ def open_networks(
     threads: int = 1,
     names: tuple[str, ...] = DECODER,
     provider: str = "auto",
+    precision: str = "auto",
 ) -> Networks:
-    """Load a role's networks (ENCODER or DECODER); optional ones that the manifest lacks are left out. ModelError."""
+    """Load a role's networks (ENCODER or DECODER); optional ones that the manifest lacks are left out.
+
+    provider, precision: see networks.choice; all networks of a set run on one provider, since they share arrays.
+    models: directory, manifest, or "" for the default. Raises ModelError.
+    """
     manifest = models if isinstance(models, Manifest) else load_manifest(models)
-    wanted = [name for name in names if name in manifest.networks or name not in OPTIONAL]
-    return Networks(manifest.id, {name: load_network(name, manifest, threads, provider) for name in wanted})
+    wanted = [manifest.entry(name) for name in names if name in manifest.networks or name not in OPTIONAL]
+    failures: list[str] = []
+    for candidate in candidates(provider):
+        chosen = {entry.name: precision_for(entry, candidate.provider, precision) for entry in wanted}
+        entries = [entry.at(chosen[entry.name]) for entry in wanted]
+        try:
+            sessions = OPENERS[candidate.provider](entries, threads)
+        except (ModelError, MissingDependency) as error:
+            if provider != "auto" or candidate.provider == AUTO_ORDER[-1]:
+                raise
+            failures.append(f"{candidate.provider}: {error}")
+            continue
+        announce(candidate, failures, chosen)
+        return Networks(manifest.id, sessions)
+    raise ModelError("; ".join(failures))
+
+
+def _on_ort(provider: str) -> Opener:
+    def opener(entries: Sequence[NetworkEntry], threads: int) -> dict[str, Session]:
+        from facewire.networks.ort import OrtSession
+
+        return {entry.name: OrtSession(entry, threads, provider) for entry in entries}
+
+    return opener
+
+
+OPENERS: dict[str, Opener] = {provider: _on_ort(provider) for provider in ORT_PROVIDERS}

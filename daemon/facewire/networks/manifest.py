@@ -7,6 +7,10 @@
     [networks.generator]                 file, sha256, license, parameters, gmac, precision
     [networks.generator.inputs]          name = [shape]; "N" first in a shape is a free batch size
     [networks.generator.outputs]
+    [networks.generator.variants.int8]   file, sha256, made_from; batch = "N" where the variant takes any batch size
+
+A variant is the same network in another precision (`facewire-export quantize`, `half`); `made_from` is the SHA-256 of
+the fp32 file that it was made from, so that one left over from older weights is never run.
 
 The `id` travels in each epoch: keypoints only mean something to the generator that was trained with their detector.
 """
@@ -17,7 +21,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,16 @@ Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A network's file in another precision. `free_batch`: its tensors take any batch size."""
+
+    file: Path
+    sha256: str
+    made_from: str
+    free_batch: bool = False
+
+
+@dataclass(frozen=True)
 class NetworkEntry:
     """One network as the manifest describes it. `file` is absolute; `gmac` is for one run at batch 1."""
 
@@ -51,6 +65,38 @@ class NetworkEntry:
     precision: str
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    def has(self, precision: str) -> bool:
+        """Whether there is a file in this precision that belongs to these weights."""
+        variant = self.variants.get(precision)
+        return precision == self.precision or (variant is not None and variant.made_from == self.sha256)
+
+    def at(self, precision: str) -> NetworkEntry:
+        """This network in another precision. Raises ModelError where there is none, or one of other weights."""
+        if precision == self.precision:
+            return self
+        if not self.has(precision):
+            stale = precision in self.variants
+            raise ModelError(
+                f"network {self.name}: {'its' if stale else 'no'} {precision} variant"
+                f"{' was made from other weights' if stale else ''}; "
+                f"run: facewire-export {'quantize' if precision.startswith('int8') else 'half'}"
+            )
+        variant = self.variants[precision]
+
+        def shapes(given: Mapping[str, Shape]) -> dict[str, Shape]:
+            return {name: (None, *shape[1:]) if variant.free_batch else shape for name, shape in given.items()}
+
+        return replace(
+            self,
+            file=variant.file,
+            sha256=variant.sha256,
+            precision=precision,
+            inputs=shapes(self.inputs),
+            outputs=shapes(self.outputs),
+            variants={},
+        )
 
     def read(self) -> bytes:
         """The network's bytes, checked against the manifest's SHA-256. Raises ModelError."""
@@ -135,12 +181,9 @@ def _entry(path: Path, name: str, table: object) -> NetworkEntry:
     where = f"networks.{name}"
     if not isinstance(table, dict):
         raise ModelError(f"{path}: {where}: must be a table")
-    file = _typed(path, table, "file", str, where)
-    if Path(file).is_absolute() or ".." in Path(file).parts:
-        raise ModelError(f"{path}: {where}.file = {file!r}: must lie below the manifest's directory")
     return NetworkEntry(
         name=name,
-        file=path.parent / file,
+        file=_file(path, table, where),
         sha256=_typed(path, table, "sha256", str, where).lower(),
         license=str(table.get("license", "")),
         parameters=int(_number(path, table, "parameters", where)),
@@ -148,7 +191,31 @@ def _entry(path: Path, name: str, table: object) -> NetworkEntry:
         precision=str(table.get("precision", "fp32")),
         inputs=_shapes(path, table, "inputs", where),
         outputs=_shapes(path, table, "outputs", where),
+        variants=_variants(path, table, where),
     )
+
+
+def _file(path: Path, table: dict[str, Any], where: str) -> Path:
+    file: str = _typed(path, table, "file", str, where)
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        raise ModelError(f"{path}: {where}.file = {file!r}: must lie below the manifest's directory")
+    return path.parent / file
+
+
+def _variants(path: Path, table: dict[str, Any], where: str) -> dict[str, Variant]:
+    found: dict[str, Variant] = {}
+    given = _typed(path, table, "variants", dict, where) if "variants" in table else {}
+    for precision, inner in given.items():
+        place = f"{where}.variants.{precision}"
+        if not isinstance(inner, dict):
+            raise ModelError(f"{path}: {place}: must be a table")
+        found[precision] = Variant(
+            file=_file(path, inner, place),
+            sha256=_typed(path, inner, "sha256", str, place).lower(),
+            made_from=_typed(path, inner, "made_from", str, place).lower(),
+            free_batch=inner.get("batch") == "N",
+        )
+    return found
 
 
 def _shapes(path: Path, table: dict[str, Any], key: str, where: str) -> dict[str, Shape]:

@@ -1,28 +1,43 @@
-"""A network ready to run. Everything above this file sees names, shapes and NumPy arrays, and no runtime."""
+"""A network ready to run. Everything above this file sees names, shapes and arrays, and no runtime.
+
+Arrays are NumPy's, or stay on the device that made them until somebody asks for them (`host`). What one session left
+on a device, another session of the same set takes as input without a copy.
+"""
 
 from __future__ import annotations
 
-import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facewire.errors import MissingDependency, ModelError
+from facewire.errors import ModelError
 from facewire.networks.manifest import NetworkEntry, Shape
-
-log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
 
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
-AUTO_ORDER = ("cuda", "cpu")
-"""TensorRT is not tried by itself: building its engines takes minutes, which an operator should ask for by name."""
+
+class DeviceArray(ABC):
+    """An array in a device's memory, C-contiguous, never written to once it was handed out.
+
+    It stands where an NDArray is expected and comes to this process's memory when NumPy, an index or `host` asks.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def download(self) -> NDArray[Any]:
+        """A copy in this process's memory; waits until the device has made it. Raises ModelError."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        found = self.download()
+        return found if dtype is None else found.astype(dtype)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.download()[place]
 
 
 class Session(Protocol):
@@ -35,106 +50,53 @@ class Session(Protocol):
     def outputs(self) -> Mapping[str, Shape]: ...
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name. Inputs the network does not have are ignored. Raises ModelError."""
+        """Outputs by name; inputs that the network does not have are ignored. On a GPU they are DeviceArrays, which
+        another session of the same set takes as they are. NumPy inputs that are marked read-only are uploaded once,
+        however often they come. Raises ModelError."""
         ...
 
 
-class OrtSession:
-    """A network on ONNX Runtime.
-
-    threads: cores that one run may use. provider: "auto", or one of PROVIDERS, which is then an order: ModelError if it
-    cannot be had, never a quiet step down to the CPU.
-    """
-
-    def __init__(self, entry: NetworkEntry, threads: int = 1, provider: str = "auto") -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency("onnxruntime is not installed; pip install 'facewire[decoder]'") from error
-        data = entry.read()
-        available = onnxruntime.get_available_providers()
-        if provider == "auto":
-            wanted = [name for name in AUTO_ORDER if PROVIDERS[name] in available]
-        elif provider not in PROVIDERS:
-            raise ModelError(f"provider {provider!r}: must be auto, {', '.join(PROVIDERS)}")
-        elif PROVIDERS[provider] not in available:
-            raise ModelError(f"provider {provider!r} is not in this onnxruntime (it has: {', '.join(available)})")
-        else:
-            wanted = [provider]
-        self._name = entry.name
-        self._session = self._open(onnxruntime, entry, data, threads, wanted, provider == "auto")
-        self.provider: str = self._session.get_providers()[0]
-        log.debug("network %s runs on %s, %d thread(s)", entry.name, self.provider, threads)
-        self.inputs: Mapping[str, Shape] = {node.name: _shape(node.shape) for node in self._session.get_inputs()}
-        self.outputs: Mapping[str, Shape] = {node.name: _shape(node.shape) for node in self._session.get_outputs()}
-        _agree(entry, "inputs", entry.inputs, self.inputs)
-        _agree(entry, "outputs", entry.outputs, self.outputs)
-        self._output_names = list(self.outputs)
-
-    @staticmethod
-    def _open(
-        onnxruntime: Any, entry: NetworkEntry, data: bytes, threads: int, wanted: list[str], may_step_down: bool
-    ) -> Any:
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        # Several sessions share few cores: a pool that spins while it waits takes the core its neighbour needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        failures = []
-        for name in wanted:
-            chain = [PROVIDERS[name]] if name == "cpu" else [PROVIDERS[name], PROVIDERS["cpu"]]
-            try:
-                session = onnxruntime.InferenceSession(data, options, providers=chain)
-            except Exception as error:  # ONNX Runtime raises a family of its own, some of them plain Exception
-                failures.append(f"{name}: {_one_line(error)}")
-                continue
-            if session.get_providers()[0] == PROVIDERS[name]:
-                if failures:
-                    log.warning("network %s runs on %s because %s", entry.name, name, "; ".join(failures))
-                return session
-            failures.append(f"{name}: not usable on this machine")
-            if not may_step_down:
-                break
-        raise ModelError(f"network {entry.name} ({entry.file}) cannot be loaded: {'; '.join(failures)}")
-
-    def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name. Inputs the network does not have are ignored. Raises ModelError."""
-        try:
-            feed = {name: inputs[name] for name in self.inputs}
-        except KeyError as error:
-            raise ModelError(f"network {self._name}: input {error.args[0]!r} was not given") from None
-        try:
-            values = self._session.run(self._output_names, feed)
-        except Exception as error:
-            raise ModelError(f"network {self._name}: {_one_line(error)}") from error
-        return dict(zip(self._output_names, values, strict=True))
+def host(array: NDArray[Any]) -> NDArray[Any]:
+    """The array in this process's memory; itself where it is there already."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array)
 
 
-def _shape(sizes: list[int | str | None]) -> Shape:
-    return tuple(size if isinstance(size, int) else None for size in sizes)
+def feed_of(name: str, wanted: Mapping[str, Shape], inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """The inputs that a network has, of those given. Raises ModelError for one that is missing or of another shape."""
+    feed: dict[str, NDArray[Any]] = {}
+    for key, shape in wanted.items():
+        if key not in inputs:
+            raise ModelError(f"network {name}: input {key!r} was not given")
+        value = feed[key] = inputs[key]
+        fits = len(value.shape) == len(shape) and all(
+            size is None or size == found for size, found in zip(shape, value.shape, strict=True)
+        )
+        if not fits:
+            raise ModelError(f"network {name}: {key} is {list(value.shape)}, the network takes {text({key: shape})}")
+    return feed
 
 
-def _agree(entry: NetworkEntry, what: str, said: Mapping[str, Shape], found: Mapping[str, Shape]) -> None:
+def agree(entry: NetworkEntry, what: str, said: Mapping[str, Shape], found: Mapping[str, Shape]) -> None:
+    """Raises ModelError where a file has other inputs or outputs than the manifest says."""
     # A name that the manifest has and the file has not, or a fixed size that differs: the caller would feed it wrongly.
     if set(said) != set(found) or any(
-        len(said[name]) != len(found[name])
-        or any(a != b for a, b in zip(said[name], found[name], strict=True) if a is not None and b is not None)
-        for name in said
+        len(said[name]) != len(shape)
+        or any(a is not None and b is not None and a != b for a, b in zip(said[name], shape, strict=True))
+        for name, shape in found.items()
     ):
         raise ModelError(
-            f"network {entry.name}: {what} of {entry.file.name} are {_text(found)}, the manifest says {_text(said)}; "
+            f"network {entry.name}: {what} of {entry.file.name} are {text(found)}, the manifest says {text(said)}; "
             "install networks and manifest of one release"
         )
 
 
-def _text(shapes: Mapping[str, Shape]) -> str:
+def text(shapes: Mapping[str, Shape]) -> str:
+    """Shapes as a message shows them: picture[1,3,256,256]."""
     return ", ".join(
         f"{name}[{','.join('N' if size is None else str(size) for size in shape)}]" for name, shape in shapes.items()
     )
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What a library said, short enough for one line."""
     return " ".join(str(error).split())[:300]
