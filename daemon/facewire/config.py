@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from facewire import validators as v
 from facewire.errors import ConfigError, FacewireError
+from facewire.networks.choice import PRECISIONS, PROVIDERS
 from facewire.profiles import PROFILES, Profile, profile
 from facewire.transport import is_loopback
 
@@ -61,6 +62,8 @@ class DecoderNetworkConfig:
 
     models: str = _key("", v.directory(), "directory of the networks; empty: the installed ones")
     threads: int = _key(2, v.whole(1, 64), "CPU threads that the networks use")
+    provider: str = _key("auto", v.choice(*PROVIDERS), "what runs them; auto: TensorRT, CUDA or the CPU")
+    precision: str = _key("auto", v.choice(*PRECISIONS), "how exactly; auto: by what the machine does fast")
 
 
 @dataclass(frozen=True)

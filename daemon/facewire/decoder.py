@@ -330,7 +330,10 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
     keys = config.curve.directory(config.connect)
     notifier = Notifier()
     # Two stages run side by side, so each has half of the cores.
-    networks = open_networks(config.network.models, max(1, config.network.threads // 2))
+    wanted = config.network
+    networks = open_networks(
+        wanted.models, max(1, wanted.threads // 2), provider=wanted.provider, precision=wanted.precision
+    )
     cache = PivotCache(config.cache_directory())
     if cache.fault:
         log.warning("pivots are kept in memory only: %s", cache.fault)

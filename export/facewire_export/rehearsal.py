@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from facewire.decoding import Decoding
@@ -24,6 +25,14 @@ from facewire_export.pipelines import pictures_of, stream_of
 
 Feed = dict[str, NDArray[Any]]
 SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov"})
+
+
+def answers(data: bytes, feed: Feed) -> list[NDArray[Any]]:
+    """What a network says on ONNX Runtime's CPU provider."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, feed))
 
 
 def clips_in(place: Path | None, most: int) -> list[str]:

@@ -49,6 +49,8 @@ DECODER_KEYS: dict[str, tuple[list[str], list[str]]] = {
     "cache": (['""', '"/var/cache/x"'], ["1"]),
     "network.models": (['""'], ["[]"]),
     "network.threads": (["2"], ["0"]),
+    "network.provider": (['"cpu"', '"tensorrt"'], ['"abacus"']),
+    "network.precision": (['"int8"'], ['"fp8"']),
     "curve.keys": (['""'], ["false"]),
     "curve.plain": (["true"], ["0"]),
     "log.level": (['"warning"'], ['"warn"']),

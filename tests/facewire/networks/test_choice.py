@@ -15,7 +15,11 @@ from facewire.networks.manifest import Manifest
 
 def probes(**why_not: str | None) -> dict[str, choice.Probe]:
     said = {"tensorrt": "no driver", "cuda": "no driver", "ort-tensorrt": "no driver", "cpu": None, **why_not}
-    return {name.replace("_", "-"): (lambda text=text: text) for name, text in said.items()}
+
+    def probe(text: str | None) -> choice.Probe:
+        return lambda: text
+
+    return {name: probe(text) for name, text in said.items()}
 
 
 @pytest.fixture

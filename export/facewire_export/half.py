@@ -1,0 +1,209 @@
+"""`facewire-export half`: explicitly typed fp16 files for GPUs, with a free batch size.
+
+TensorRT 11 knows no fp16 flag any more: a network computes in the types that its file says. So the file says fp16
+for convolutions and what lies between them, and fp32 for everything that is a place: keypoints, what is computed from
+them, grids, GridSample. Half a pixel of 256 needs nine bits, a warp's sums need more than fp16's eleven. Inputs and
+outputs stay fp32.
+
+The shipped files take one picture at a time, because that is fastest on CPUs. One host for many sites wants a batch;
+the first size of every tensor is freed here, and the result is held against single runs before it is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper, shape_inference
+
+from facewire.errors import FacewireError
+from facewire.networks import open_networks
+from facewire.networks.manifest import NetworkEntry
+from facewire_export.parity import decibels
+from facewire_export.rehearsal import Feed, answers, clips_in, record, streams
+from facewire_export.variants import fresh, keep
+
+PRECISION = "fp16"
+PLACES = ("keypoints",)
+"""A tensor whose name contains one of these holds places, not colours."""
+LAYERS = frozenset({"Conv", "ConvTranspose"})
+"""Where the search for what a place is computed from ends: their outputs are cast, they themselves run in fp16."""
+TOLERANCE_DB = 50.0
+BATCH_DB = 90.0
+
+
+def halved(data: bytes) -> bytes:
+    """A network with fp16 convolutions and fp32 geometry, inputs and outputs, checked by ONNX. FacewireError."""
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    model = _inferred(onnx.load_from_string(data))
+    _name_nodes(model)
+    blocked = [*DEFAULT_OP_BLOCK_LIST, "GridSample"]
+    converted = convert_float_to_float16(
+        model, keep_io_types=True, op_block_list=blocked, node_block_list=sorted(geometry(model))
+    )
+    OnnxModel.graph_topological_sort(converted.graph)  # the casts of inputs were put last
+    try:
+        onnx.checker.check_model(converted, full_check=True)
+    except Exception as error:
+        raise FacewireError(f"the fp16 graph is not valid: {' '.join(str(error).split())}") from error
+    out: bytes = converted.SerializeToString()
+    return out
+
+
+def geometry(model: Any) -> set[str]:
+    """Names of the nodes that compute places: everything between a layer and a GridSample's grid or an output that is
+    a place, and everything that follows from an input that is one, up to the next layer."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    users: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    found: set[str] = set()
+
+    def back(names: Iterable[str]) -> None:
+        waiting = [makers[name] for name in names if name in makers]
+        while waiting:
+            node = waiting.pop()
+            if node.name in found or node.op_type in LAYERS:
+                continue
+            found.add(node.name)
+            waiting += [makers[name] for name in node.input if name in makers]
+
+    def forth(names: Iterable[str]) -> None:
+        waiting = [node for name in names for node in users.get(name, [])]
+        seen: set[str] = set()
+        while waiting:
+            node = waiting.pop()
+            if node.name in seen or node.op_type in LAYERS:
+                continue
+            seen.add(node.name)
+            waiting += [user for name in node.output for user in users.get(name, [])]
+        found.update(seen)
+
+    def is_place(name: str) -> bool:
+        return any(part in name for part in PLACES)
+
+    back(node.input[1] for node in model.graph.node if node.op_type == "GridSample")
+    back(value.name for value in model.graph.output if is_place(value.name))
+    forth(value.name for value in model.graph.input if is_place(value.name))
+    return found
+
+
+def _name_nodes(model: Any) -> None:
+    for index, node in enumerate(model.graph.node):
+        if not node.name:
+            node.name = f"{node.op_type}_{index}"
+
+
+def _inferred(model: Any) -> Any:
+    return shape_inference.infer_shapes(model, data_prop=True)
+
+
+def freed(data: bytes) -> bytes:
+    """A network that takes any number of pictures at once, as fp32."""
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    _name_nodes(model)
+    del graph.value_info[:]
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Concat" and node.attribute[0].i != 0:
+            nodes += _expanded(node, known)
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    out: bytes = model.SerializeToString()
+    return out
+
+
+def _expanded(concat: Any, known: dict[str, Any]) -> list[Any]:
+    """Nodes that repeat a concatenation's constant parts as often as its other parts have pictures."""
+    fixed = [i for i, name in enumerate(concat.input) if name in known and known[name].shape[:1] == (1,)]
+    moving = next((name for name in concat.input if name not in known), None)
+    if moving is None or not fixed:
+        return []
+    from onnx.helper import make_node as node
+
+    at = concat.name
+    made = [
+        node("Shape", [moving], [f"{at}_count"], name=f"{at}_count", start=0, end=1),
+    ]
+    for i in fixed:
+        name = concat.input[i]
+        rest = numpy_helper.from_array(np.asarray(known[name].shape[1:], np.int64))
+        made += [
+            node("Constant", [], [f"{at}_rest{i}"], name=f"{at}_rest{i}", value=rest),
+            node("Concat", [f"{at}_count", f"{at}_rest{i}"], [f"{at}_size{i}"], name=f"{at}_size{i}", axis=0),
+            node("Expand", [name, f"{at}_size{i}"], [f"{at}_part{i}"], name=f"{at}_part{i}"),
+        ]
+        concat.input[i] = f"{at}_part{i}"
+    return made
+
+
+@dataclass(frozen=True)
+class Half:
+    """A network in fp16: its distance from fp32 in dB, and whether it takes any number of pictures at once."""
+
+    data: bytes
+    db: float
+    free_batch: bool
+
+
+def made(entry: NetworkEntry, feeds: Sequence[Feed]) -> Half:
+    """The fp16 file of a network, compared over `feeds` (one picture each). Its batch is freed where a batch's answers
+    are the single runs'. Raises FacewireError where fp16's are too far from fp32's."""
+    single = entry.read()
+    wanted = [answers(single, feed) for feed in feeds]
+    together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+    joined = [np.concatenate([answer[i] for answer in wanted]) for i in range(len(wanted[0]))]
+    free = freed(single)
+    free_batch = decibels([joined], [answers(free, together)]) >= BATCH_DB
+    if free_batch:
+        data = halved(free)
+        db = decibels([joined], [answers(data, together)])
+    else:
+        data = halved(single)
+        db = decibels(wanted, [answers(data, feed) for feed in feeds])
+    if db < TOLERANCE_DB:
+        raise FacewireError(f"{entry.name}: fp16 is {db:.1f} dB from fp32, {TOLERANCE_DB:g} are asked")
+    return Half(data, db, free_batch)
+
+
+def add_half_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `facewire-export half`."""
+    parser.add_argument("--models", default="", help="folder of the networks' manifest (default: the shipped ones)")
+    parser.add_argument("--clips", type=Path, help="clip or folder to check with (default: the sample)")
+
+
+def write(models: str, clips: Path | None = None, say: Callable[[str], None] = print) -> None:
+    """Write the fp16 variant of every network that the decoder runs."""
+    manifest = fresh(models)
+    networks = open_networks(manifest, provider="cpu", precision="fp32")
+    recording = record(networks, streams(networks, clips_in(clips, 2), 14), 512, limit=3)
+    for name, feeds in recording.feeds.items():
+        # Runs of a network with a free batch may differ in it; their first pictures are enough.
+        singles = [{key: value[:1] for key, value in feed.items()} for feed in feeds]
+        found = made(manifest.entry(name), singles)
+        keep(manifest, name, PRECISION, found.data, found.free_batch)
+        alone = "" if found.free_batch else "; takes one picture at a time, a batch's answers would not be the same"
+        say(f"{name}: {len(found.data)} bytes, {found.db:.1f} dB from fp32{alone}")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run `facewire-export half`."""
+    write(options.models, options.clips)
+    return 0
