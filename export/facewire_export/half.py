@@ -118,7 +118,7 @@ def freed(data: bytes) -> bytes:
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    nodes = []
+    nodes = _numbers_of_pictures(graph)
     for node in graph.node:
         if node.op_type == "Concat" and node.attribute[0].i != 0:
             nodes += _expanded(node, known)
@@ -128,6 +128,24 @@ def freed(data: bytes) -> bytes:
     onnx.checker.check_model(model)
     out: bytes = model.SerializeToString()
     return out
+
+
+def _numbers_of_pictures(graph: Any) -> list[Any]:
+    """Nodes that lift inputs of one number a picture, [1], to [N, 1, 1, 1], so that each meets its own picture."""
+    from onnx.helper import make_node as node
+
+    made = []
+    for value in graph.input:
+        if len(value.type.tensor_type.shape.dim) != 1:
+            continue
+        shape = numpy_helper.from_array(np.array([-1, 1, 1, 1], np.int64))
+        made += [
+            node("Constant", [], [f"{value.name}_shape"], name=f"{value.name}_shape", value=shape),
+            node("Reshape", [value.name, f"{value.name}_shape"], [f"{value.name}_each"], name=f"{value.name}_each"),
+        ]
+        for user in graph.node:
+            user.input[:] = [f"{value.name}_each" if name == value.name else name for name in user.input]
+    return made
 
 
 def _expanded(concat: Any, known: dict[str, Any]) -> list[Any]:
@@ -171,7 +189,10 @@ def made(entry: NetworkEntry, feeds: Sequence[Feed]) -> Half:
     together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
     joined = [np.concatenate([answer[i] for answer in wanted]) for i in range(len(wanted[0]))]
     free = freed(single)
-    free_batch = decibels([joined], [answers(free, together)]) >= BATCH_DB
+    try:
+        free_batch = decibels([joined], [answers(free, together)]) >= BATCH_DB
+    except Exception:  # ONNX Runtime's, of several kinds: a graph that cannot compute a batch at all
+        free_batch = False
     if free_batch:
         data = halved(free)
         db = decibels([joined], [answers(data, together)])
