@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from facewire.errors import FacewireError
 from facewire_export.lpips import Lpips, load_lpips
-from facewire_export.metrics import psnr, ssim
+from facewire_export.metrics import mean_db, psnr, ssim
 from facewire_export.networks.tiers import CODED_SIZE, TIERS
 from facewire_export.payload import PROFILE, Trace, payload
 from facewire_export.perceptual import PyramidLoss
@@ -37,7 +37,7 @@ from facewire_export.training.representations import REPRESENTATIONS
 
 ALIKE = ("steps", "seed", "learning_rate", "ema", "tier", "clips", "frames", "settings")
 """What must not differ between runs that are compared."""
-PLACES = (0.2, 0.4, 0.6, 0.8, 0.95)
+PLACES = (0.3, 0.6, 0.95)
 """Judged frames, as shares of a clip."""
 WAYS = ("shown", "warped", "held")
 FIGURES = ("psnr", "ssim", "lpips")
@@ -79,16 +79,17 @@ def _uint8(picture: Tensor) -> NDArray[np.uint8]:
     return np.asarray(picture[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy())
 
 
-class Judge:
-    """Compares pictures [1, 3, H, W] in [0, 1]."""
-
-    def __init__(self, lpips: Lpips) -> None:
-        self._lpips = lpips
-
-    def __call__(self, real: Tensor, other: Tensor) -> dict[str, float]:
-        """PSNR in dB, SSIM, LPIPS."""
-        pair = _uint8(real), _uint8(other)
-        return {"psnr": psnr(*pair), "ssim": ssim(*pair), "lpips": self._lpips(other * 2 - 1, real * 2 - 1).item()}
+@torch.no_grad()
+def judge_frame(lpips: Lpips, real: Tensor, others: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """PSNR in dB, SSIM and LPIPS of each other picture against the real one; all [1, 3, H, W] in [0, 1]."""
+    features = lpips.describe(torch.cat([real, *others.values()]) * 2 - 1)
+    wanted = _uint8(real)
+    found = {}
+    for index, (way, picture) in enumerate(others.items(), 1):
+        seen = _uint8(picture)
+        distance = lpips.distance([f[:1] for f in features], [f[index : index + 1] for f in features]).item()
+        found[way] = {"psnr": psnr(wanted, seen), "ssim": ssim(wanted, seen), "lpips": distance}
+    return found
 
 
 @torch.no_grad()
@@ -105,16 +106,21 @@ def traces(networks: nn.ModuleDict, task: AnimatorTask, pool: Pool) -> list[Trac
     return found
 
 
-def judge_run(task: AnimatorTask, networks: nn.ModuleDict, pool: Pool, judge: Judge) -> list[dict[str, Any]]:
+def mean(figure: str, values: list[float]) -> float:
+    """Of a figure; an identical picture's PSNR counts as the metric's ceiling."""
+    return mean_db(values) if figure == "psnr" else float(np.mean(values))
+
+
+def judge_run(task: AnimatorTask, networks: nn.ModuleDict, pool: Pool, lpips: Lpips) -> list[dict[str, Any]]:
     """Scores of each clip: the means over its judged frames."""
     pairs = task.pairs(networks, list(PLACES))
     clips = []
     for index, entry in enumerate(pool.clips):
         frames = [
-            {"shown": judge(real, shown), "warped": judge(real, warped), "held": judge(real, pivot)}
+            judge_frame(lpips, real, {"shown": shown, "warped": warped, "held": pivot})
             for pivot, real, warped, shown in pairs[index * len(PLACES) : (index + 1) * len(PLACES)]
         ]
-        means = {w: {f: float(np.mean([frame[w][f] for frame in frames])) for f in FIGURES} for w in WAYS}
+        means = {w: {f: mean(f, [frame[w][f] for frame in frames]) for f in FIGURES} for w in WAYS}
         clips.append({"clip": entry.entry.name, **means})
     return clips
 
@@ -153,13 +159,13 @@ def assess(folder: Path, name: str, record: dict[str, Any], pool: Pool, loss: Pi
         raise FacewireError(f"{path}: not there; its record is, so keep a run's files together")
     networks = task.networks.eval()
     networks.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
-    clips = judge_run(task, networks, pool, Judge(loss.lpips))
+    clips = judge_run(task, networks, pool, loss.lpips)
     return {
         "motion": name,
         "budget": budget(record),
         "parameters": {"detector": _count(networks["keypoints"]), "motion": _count(task.generator.motion)},
         "payload": payload(traces(networks, task, pool), task.kind.kinds),
-        "scores": {w: {f: float(np.mean([c[w][f] for c in clips])) for f in FIGURES} for w in WAYS},
+        "scores": {w: {f: mean(f, [c[w][f] for c in clips]) for f in FIGURES} for w in WAYS},
         "clips": clips,
         "record": record,
         "curve": _curve(folder / f"animator-{name}.curve.jsonl"),

@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 from torch import Tensor  # noqa: E402
 
 from facewire.errors import FacewireError  # noqa: E402
-from facewire_export.baselines import against_ours, budget, read_runs  # noqa: E402
+from facewire_export.baselines import against_ours, budget, judge_frame, read_runs  # noqa: E402
+from facewire_export.lpips import load_lpips  # noqa: E402
 from facewire_export.networks import fomm, vid2vid  # noqa: E402
 from facewire_export.networks.blocks import identity_grid  # noqa: E402
 from facewire_export.networks.tiers import KEYPOINTS, MOTION_SIZE, TIERS  # noqa: E402
@@ -23,6 +24,7 @@ from facewire_export.payload import STEPS, entropy, payload  # noqa: E402
 from facewire_export.training import augment  # noqa: E402
 from facewire_export.training.representations import REPRESENTATIONS  # noqa: E402
 
+WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "weights"
 COMPACT = TIERS["compact"]
 GRID = identity_grid(MOTION_SIZE, MOTION_SIZE, torch.zeros(1))
 
@@ -215,3 +217,14 @@ def test_a_difference_is_counted_clip_by_clip() -> None:
     assert mean == pytest.approx(0.1)
     assert error == pytest.approx(0.2 / 3**0.5)
     assert better == 1
+
+
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="needs ../shared/weights: LPIPS is not shipped")
+def test_a_frame_is_judged_as_by_each_metric_alone() -> None:
+    lpips = load_lpips(WEIGHTS)
+    real, other = torch.rand(2, 1, 3, 64, 64, generator=dice(11)).unbind()
+    found = judge_frame(lpips, real, {"same": real, "other": other})
+    assert found["same"]["psnr"] == float("inf")
+    assert found["same"]["ssim"] == pytest.approx(1)
+    assert found["same"]["lpips"] == pytest.approx(0, abs=1e-6)
+    assert found["other"]["lpips"] == pytest.approx(lpips(real * 2 - 1, other * 2 - 1).item(), rel=1e-4)
