@@ -207,7 +207,7 @@ lock() {
     head_of() { printf '# %s\n# Python 3.10-3.12, Linux on x86-64 and aarch64. Renewed by `./facewire.sh lock`.\n# Install with `pip install --no-deps -r %s`.\n' "$1" "$2"; }
     resolve --extra encoder --extra decoder >"$work/runtime"
     resolve --extra encoder --extra decoder --extra export --extra dev -c "$work/runtime" >"$work/dev"
-    resolve --extra picamera --extra systemd --extra jetson -c "$work/runtime" >"$work/hardware"
+    resolve --extra picamera --extra systemd --extra gpu -c "$work/runtime" >"$work/hardware"
     { head_of "What both daemons need." requirements.lock; cat "$work/runtime"; } >requirements.lock
     { head_of "What tests, training and export need beside requirements.lock; torch comes apart (facewire.sh)." requirements-dev.lock
       comm -13 "$work/runtime" "$work/dev"; } >requirements-dev.lock

@@ -212,6 +212,8 @@ class Animator:
         restorer = self.networks.get("restorer")
         if restorer is not None:
             pivot = restorer.run({"pivot": pivot})["restored"]
+        else:
+            pivot.setflags(write=False)  # a GPU's session uploads it once
         # The pivot's own keypoints cost no bytes: both ends hold the same picture and the same network.
         found = self.networks["keypoints"].run({"picture": resized(pivot, self._keypoint_size)})
         feeds: dict[str, NDArray[Any]] = {"pivot": pivot, "pivot_keypoints": found["keypoints"]}

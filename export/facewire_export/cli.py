@@ -34,6 +34,7 @@ COMMANDS = {
     "link": Command("facewire_export.rig.command", "both daemons over an emulated satellite link, with faults"),
     "quantize": Command("facewire_export.quantize", "INT8 variants of the networks that bear it, measured"),
     "half": Command("facewire_export.half", "explicitly typed fp16 files with a free batch, for GPUs"),
+    "tensorrt": Command("facewire_export.tensorrt", "build the TensorRT engines of this machine beforehand"),
     "parity": Command("facewire_export.parity", "hold every precision and provider against fp32; a gate"),
     "bench": Command("facewire_export.bench", "time each stage and both pipelines on this machine"),
 }

@@ -32,7 +32,8 @@ PRECISION = "fp16"
 PLACES = ("keypoints",)
 """A tensor whose name contains one of these holds places, not colours."""
 LAYERS = frozenset({"Conv", "ConvTranspose"})
-"""Where the search for what a place is computed from ends: their outputs are cast, they themselves run in fp16."""
+"""Where the search for what a place is computed from ends. The layer whose output is a place stays in fp32 too: it is
+a small one, and what it rounds is moved by."""
 TOLERANCE_DB = 50.0
 BATCH_DB = 90.0
 
@@ -71,10 +72,11 @@ def geometry(model: Any) -> set[str]:
         waiting = [makers[name] for name in names if name in makers]
         while waiting:
             node = waiting.pop()
-            if node.name in found or node.op_type in LAYERS:
+            if node.name in found:
                 continue
             found.add(node.name)
-            waiting += [makers[name] for name in node.input if name in makers]
+            if node.op_type not in LAYERS:
+                waiting += [makers[name] for name in node.input if name in makers]
 
     def forth(names: Iterable[str]) -> None:
         waiting = [node for name in names for node in users.get(name, [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,20 @@ DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator"
 OPTIONAL = frozenset({"background", "restorer", "interpolator", "upscaler"})
 """Networks that a role can do without (a plainer rule or picture takes their place)."""
 
-Opener = Callable[[Sequence[NetworkEntry], int], dict[str, Session]]
-"""Opens networks that share their arrays, on so many threads. Raises ModelError, MissingDependency."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class How:
+    """threads: CPU threads of one run. batch: the most pictures of one run. say: told what takes long."""
+
+    threads: int = 1
+    batch: int = 1
+    say: Callable[[str], None] = log.info
+
+
+Opener = Callable[[Sequence[NetworkEntry], How], dict[str, Session]]
+"""Opens networks that share their arrays. Raises ModelError, MissingDependency."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +81,12 @@ def open_networks(
     names: tuple[str, ...] = DECODER,
     provider: str = "auto",
     precision: str = "auto",
+    batch: int = 1,
+    say: Callable[[str], None] = log.info,
 ) -> Networks:
     """Load a role's networks (ENCODER or DECODER); optional ones that the manifest lacks are left out.
 
+    batch: the most pictures that one run will be given (for several sites on one GPU). say: told what takes long.
     provider, precision: see networks.choice; all networks of a set run on one provider, since they share arrays.
     models: directory, manifest, or "" for the default. Raises ModelError.
     """
@@ -81,7 +97,7 @@ def open_networks(
         chosen = {entry.name: precision_for(entry, candidate.provider, precision) for entry in wanted}
         entries = [entry.at(chosen[entry.name]) for entry in wanted]
         try:
-            sessions = OPENERS[candidate.provider](entries, threads)
+            sessions = OPENERS[candidate.provider](entries, How(threads, batch, say))
         except (ModelError, MissingDependency) as error:
             if provider != "auto" or candidate.provider == AUTO_ORDER[-1]:
                 raise
@@ -93,12 +109,20 @@ def open_networks(
 
 
 def _on_ort(provider: str) -> Opener:
-    def opener(entries: Sequence[NetworkEntry], threads: int) -> dict[str, Session]:
+    def opener(entries: Sequence[NetworkEntry], how: How) -> dict[str, Session]:
+        from facewire.networks.engines import engine_directory
         from facewire.networks.ort import OrtSession
 
-        return {entry.name: OrtSession(entry, threads, provider) for entry in entries}
+        cache = engine_directory() if provider == "ort-tensorrt" else None
+        return {entry.name: OrtSession(entry, how.threads, provider, cache=cache) for entry in entries}
 
     return opener
 
 
-OPENERS: dict[str, Opener] = {provider: _on_ort(provider) for provider in ORT_PROVIDERS}
+def _on_tensorrt(entries: Sequence[NetworkEntry], how: How) -> dict[str, Session]:
+    from facewire.networks.tensorrt import open_tensorrt
+
+    return open_tensorrt(entries, how.batch, how.say)
+
+
+OPENERS: dict[str, Opener] = {provider: _on_ort(provider) for provider in ORT_PROVIDERS} | {"tensorrt": _on_tensorrt}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,12 +14,9 @@ from facewire.errors import MissingDependency, ModelError
 from facewire.networks.choice import ORT_PROVIDERS
 from facewire.networks.manifest import NetworkEntry, Shape
 from facewire.networks.session import Arrays, DeviceArray, agree, feed_of, host, one_line
+from facewire.networks.uploads import Uploads
 
 log = logging.getLogger(__name__)
-
-UPLOADS = 16
-"""Read-only arrays whose copies on the device are kept: a few scenes of a pivot's own inputs."""
-
 
 class OrtArray(DeviceArray):
     """An OrtValue: an array where ONNX Runtime put it."""
@@ -37,31 +32,6 @@ class OrtArray(DeviceArray):
             return np.asarray(self.value.numpy())
         except Exception as error:
             raise ModelError(f"copying from the device failed: {one_line(error)}") from error
-
-
-class Uploads:
-    """Copies on a device of arrays that nobody writes to, for as long as those live. Bounded; drops the oldest."""
-
-    def __init__(self, limit: int = UPLOADS) -> None:
-        self._kept: OrderedDict[int, tuple[weakref.ref[NDArray[Any]], Any]] = OrderedDict()
-        self._limit = limit
-
-    def get(self, array: NDArray[Any]) -> Any | None:
-        """The copy of a read-only array that was put before; None otherwise."""
-        found = self._kept.get(id(array))
-        if found is None or found[0]() is not array:
-            return None
-        self._kept.move_to_end(id(array))
-        return found[1]
-
-    def put(self, array: NDArray[Any], copy: Any) -> None:
-        """Remember the copy, if the array is read-only."""
-        if array.flags.writeable:
-            return
-        self._kept[id(array)] = (weakref.ref(array), copy)
-        self._kept.move_to_end(id(array))
-        while len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
 
 
 class OrtSession:
@@ -162,7 +132,8 @@ class OrtSession:
 def _provider_options(provider: str, cache: Path | None) -> dict[str, str]:
     """Options by ONNX Runtime's names. Precision is not among them: the file is explicitly typed."""
     if provider == "cuda":
-        return {"cudnn_conv_algo_search": "EXHAUSTIVE", "cudnn_conv_use_max_workspace": "1"}
+        # TF32 has ten bits of mantissa: what the file keeps in fp32, keypoints and grids, needs more.
+        return {"cudnn_conv_algo_search": "EXHAUSTIVE", "cudnn_conv_use_max_workspace": "1", "use_tf32": "0"}
     if cache is None:
         return {}
     return {

@@ -1,0 +1,48 @@
+"""`facewire-export tensorrt`: builds the TensorRT engines of this machine beforehand.
+
+A decoder that runs on TensorRT builds what is missing when it starts; on a Jetson that takes minutes. This does the
+same, with the same cache, while nobody waits for a picture. Run it as the user of the service, or name its cache:
+
+    FACEWIRE_ENGINES=/var/cache/facewire/decoder/engines facewire-export tensorrt
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from facewire.errors import FacewireError
+from facewire.networks import DECODER, load_manifest
+from facewire.networks import gpu as driver
+from facewire.networks.choice import PRECISIONS, precision_for
+from facewire.networks.engines import Engines
+from facewire.networks.tensorrt import load_tensorrt
+
+
+def add_tensorrt_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `facewire-export tensorrt`."""
+    parser.add_argument("--models", default="", help="folder of the networks' manifest (default: the shipped ones)")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument("--batch", type=int, default=1, help="the most sites that share the GPU")
+    parser.add_argument("--rebuild", action="store_true", help="build again what is there")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run `facewire-export tensorrt`."""
+    if options.batch < 1:
+        raise FacewireError(f"--batch {options.batch}: must be at least 1")
+    gpu = driver.find()
+    engines = Engines(load_tensorrt(), gpu, say=lambda text: print(text, flush=True))
+    print(f"{gpu}, TensorRT {engines.place.version}; engines in {engines.folder}")
+    manifest = load_manifest(options.models)
+    for name in DECODER:
+        if name not in manifest.networks:
+            continue
+        entry = manifest.entry(name)
+        entry = entry.at(precision_for(entry, "tensorrt", options.precision))
+        if options.rebuild:
+            engines.drop(entry, options.batch)
+        if not engines.missing([entry], options.batch):
+            print(f"{name}: there already ({engines.path(entry, options.batch).name})")
+            continue
+        engines.get(entry, options.batch)
+    return 0
