@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 from torch import Tensor  # noqa: E402
 
 from facewire.errors import FacewireError  # noqa: E402
-from facewire_export.baselines import against_ours, budget, judge_frame, read_runs  # noqa: E402
+from facewire_export.baselines import against_ours, budget, caution, judge_frame, read_runs  # noqa: E402
 from facewire_export.lpips import load_lpips  # noqa: E402
 from facewire_export.networks import fomm, vid2vid  # noqa: E402
 from facewire_export.networks.blocks import identity_grid  # noqa: E402
@@ -228,3 +228,11 @@ def test_a_frame_is_judged_as_by_each_metric_alone() -> None:
     assert found["same"]["ssim"] == pytest.approx(1)
     assert found["same"]["lpips"] == pytest.approx(0, abs=1e-6)
     assert found["other"]["lpips"] == pytest.approx(lpips(real * 2 - 1, other * 2 - 1).item(), rel=1e-4)
+
+
+def test_runs_that_lost_to_the_held_pivot_are_not_ranked() -> None:
+    def run(name: str, lpips: float) -> dict[str, Any]:
+        return {"motion": name, "scores": {"held": {"lpips": 0.15}, "shown": {"lpips": lpips}}}
+
+    assert "too early" not in caution([run("facewire", 0.1), run("fomm", 0.12)])
+    assert "By LPIPS fomm did not" in caution([run("facewire", 0.1), run("fomm", 0.16)])
