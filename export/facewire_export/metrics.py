@@ -100,6 +100,10 @@ class Flicker:
             self._sums[1] += float(second_shown[still].mean())
             self._frames += 1
 
+    def cut(self) -> None:
+        """The next frame does not follow the last one."""
+        self._real, self._shown = [], []
+
     def result(self) -> dict[str, float]:
         """`real` and `shown` in grey levels; NaN under three frames."""
         if not self._frames:

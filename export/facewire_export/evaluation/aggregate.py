@@ -1,0 +1,134 @@
+"""Records -> one row for each point: means over clips (each counts once), and the Fréchet distance over all frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facewire_export.evaluation import frechet
+from facewire_export.evaluation.points import Codec, Ours, Point
+from facewire_export.evaluation.records import REAL, Record, features
+from facewire_export.judge import LOWER_IS_BETTER, SCORES
+
+FRECHET = "frechet"
+METRICS = (*SCORES, FRECHET, "flicker")
+LOWER = LOWER_IS_BETTER | {FRECHET, "flicker"}
+DIGITS = {
+    "psnr": 2, "ssim": 3, "lpips": 3, "lpips_alex": 3, "identity": 3, "mouth": 2, "eyelids": 2, FRECHET: 2,
+    "flicker": 2,
+}  # fmt: skip
+LABELS = {
+    "psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS (SqueezeNet)", "lpips_alex": "LPIPS (AlexNet)",
+    "identity": "identity, cosine", "mouth": "mouth error, % of face width", "eyelids": "eyelid error, % of face width",
+    FRECHET: "Fréchet distance (SqueezeNet features)", "flicker": "flicker, grey levels",
+}  # fmt: skip
+
+
+def value(record: Record, metric: str) -> float | None:
+    """One clip's value of a metric (not the Fréchet distance, which is the whole set's)."""
+    found = record["flicker"].get("shown") if metric == "flicker" else record["scores"].get(metric)
+    return None if found is None or not math.isfinite(found) else float(found)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of what is known; None when nothing is."""
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    return sum(known) / len(known) if known else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A point's means. stream, all_in: kbit/s; faces: part of the judged frames in which a face was found; bytes: sums
+    over clips by class; seconds: CPU seconds spent on it over all clips."""
+
+    point: Point
+    clips: int
+    stream: float | None
+    all_in: float | None
+    bpp: float | None
+    scores: Mapping[str, float | None]
+    faces: float | None
+    bytes: Mapping[str, int]
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.point.name
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a report is made from. records: point -> clip -> record."""
+
+    rows: Mapping[str, Row]
+    records: Mapping[str, Mapping[str, Record]]
+    clips: tuple[str, ...]
+    flicker_real: float | None = None
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def ours(self) -> list[Row]:
+        """Our rows, in the order of the points."""
+        return [row for row in self.rows.values() if isinstance(row.point, Ours)]
+
+    def codecs(self) -> list[Row]:
+        """The codecs' rows, in the order of the points."""
+        return [row for row in self.rows.values() if isinstance(row.point, Codec)]
+
+    def families(self) -> dict[str, list[Row]]:
+        """The codecs' rows by codec and mode, each from its lowest all-in rate on."""
+        found: dict[str, list[Row]] = {}
+        for row in sorted(self.codecs(), key=lambda r: r.all_in or 0.0):
+            assert isinstance(row.point, Codec)
+            found.setdefault(row.point.family, []).append(row)
+        return dict(sorted(found.items()))
+
+
+def gather(points: Sequence[Point], records: Iterable[Record], out: Path, notes: Sequence[str] = ()) -> Results:
+    """Rows of the points that have records. The features of Fréchet distances lie in `out`; without them it is None."""
+    by_point: dict[str, dict[str, Record]] = {}
+    for record in records:
+        by_point.setdefault(record["point"], {})[record["clip"]] = record
+    rows, kept = {}, {}
+    for point in points:
+        mine = dict(sorted(by_point.get(point.name, {}).items()))
+        if mine:
+            rows[point.name] = _row(point, mine, out)
+            kept[point.name] = mine
+    clips = tuple(sorted({clip for mine in kept.values() for clip in mine}))
+    real = mean(next(iter(mine.values()))["flicker"].get("real") for mine in _by_clip(kept).values())
+    return Results(rows, kept, clips, real, tuple(notes))
+
+
+def _by_clip(kept: Mapping[str, Mapping[str, Record]]) -> dict[str, dict[str, Record]]:
+    found: dict[str, dict[str, Record]] = {}
+    for point, mine in kept.items():
+        for clip, record in mine.items():
+            found.setdefault(clip, {})[point] = record
+    return found
+
+
+def _row(point: Point, mine: Mapping[str, Record], out: Path) -> Row:
+    records = list(mine.values())
+    scores = {metric: mean(value(r, metric) for r in records) for metric in METRICS if metric != FRECHET}
+    scores[FRECHET] = _frechet(point.name, list(mine), out)
+    judged = sum(r["counts"].get("ssim", 0) for r in records)
+    seen = sum(r["counts"].get("mouth", 0) for r in records)
+    classes = sorted({name for r in records for name in r["bytes"]})
+    return Row(
+        point,
+        len(records),
+        mean(r["kbps"]["stream"] for r in records),
+        mean(r["kbps"]["all_in"] for r in records),
+        mean(r["bpp"] for r in records),
+        scores,
+        seen / judged if judged else None,
+        {name: sum(r["bytes"].get(name, 0) for r in records) for name in classes},
+        sum(sum(r["cpu_seconds"].values()) for r in records),
+    )
+
+
+def _frechet(point: str, clips: Sequence[str], out: Path) -> float | None:
+    shown, real = features(out, point, clips), features(out, REAL, clips)
+    return frechet.distance(real, shown) if min(len(shown), len(real)) > 1 else None

@@ -1,0 +1,204 @@
+"""Our own points: a clip through `compress`, played once, shown in as many ways as are asked for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facewire.encoding import Encoding, open_encoding
+from facewire.errors import FacewireError
+from facewire.networks import Networks, load_manifest
+from facewire.pivots import Limits
+from facewire.planes import Planes, to_picture
+from facewire.profiles import Profile
+from facewire.profiles import profile as profile_by_name
+from facewire.types import Message, Picture
+from facewire.upscale import Upscaler
+from facewire.wire.container import read_packets
+from facewire.wire.tally import Tally
+from facewire_export.evaluation.footage import Footage
+from facewire_export.evaluation.points import MAIN, SHOWN, Ours
+from facewire_export.evaluation.scoring import Reference, Scored, Scoring
+from facewire_export.evaluation.transport import Cost, zeromq
+from facewire_export.networks.tiers import TIERS
+from facewire_export.networks.upscaler import Upscaler as UpscalerModule
+from facewire_export.playback import Pivots, Played, enlarged, play
+from facewire_export.sheets import SheetRow
+
+SHEET_AT = (0.2, 0.5, 0.8)
+"""Where in a clip the contact sheet's frames are taken."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A coded clip: its messages, the report of `compress`, what a link adds, and its pivots.
+
+    epochs: (first frame, content id, bytes sent for it: 0 where it was there already).
+    """
+
+    messages: tuple[Message, ...]
+    rate: dict[str, Any]
+    link: Cost
+    epochs: tuple[tuple[int, str, int], ...]
+    pivots: Mapping[str, Picture]
+
+
+@dataclass
+class Shown:
+    """What became of one point. seconds: CPU time for showing and for scoring it."""
+
+    scored: Scored
+    frames: int
+    seconds: dict[str, float]
+    sheet: list[SheetRow] = field(default_factory=list)
+
+
+def profile_of(point: Ours) -> Profile:
+    """The profile with the point's skip."""
+    return replace(profile_by_name(point.profile), skip=point.skip)
+
+
+def limits_of(point: Ours) -> Limits:
+    """The point's pivot thresholds; the background's keeps its proportion to the head's."""
+    usual = Limits()
+    turn = point.turn or usual.yaw
+    return Limits(turn, turn, turn, usual.background * turn / usual.yaw)
+
+
+def code(footage: Footage, point: Ours, folder: Path, models: str = "") -> Stream:
+    """`facewire compress` of the clip as the point wants it. Raises FacewireError."""
+    from facewire.files import compress
+
+    coded, report = folder / "clip.fw", folder / "report.json"
+    pivots = "adaptive" if point.turn else "first"
+
+    def encoder(profile: Profile, fps: float) -> Encoding:
+        return open_encoding(profile, models, fps, 1, pivots, limits_of(point))
+
+    compress(footage.source, coded, point.profile, point.skip, pivots, report, encoder=encoder)
+    return stream_of(tuple(read_packets(coded)), json.loads(report.read_text("utf-8")), profile_of(point))
+
+
+def stream_of(messages: Sequence[Message], rate: dict[str, Any], profile: Profile) -> Stream:
+    """What is to be known of a stream besides its messages."""
+    tally, pivots = Tally(), Pivots()
+    for message in messages:
+        tally.add(message, 0)
+        pivots.push(message)
+    epochs = tuple(
+        (line.first_frame, line.pivot_id.hex(), 0 if line.reused else line.pivot_bytes) for line in tally.epochs
+    )
+    pictures = {name.hex(): picture for name, picture in pivots.pictures.items()}
+    link = zeromq(messages, profile, float(rate["seconds"]))
+    return Stream(tuple(messages), rate, link, epochs, pictures)
+
+
+class TorchPatches:
+    """The shipped upscaler's weights on windows of another side (a Session for facewire.upscale)."""
+
+    def __init__(self, models: str, side: int) -> None:
+        manifest = load_manifest(models)
+        path = manifest.directory / manifest.tier / "upscaler.pt"
+        if not path.is_file():
+            raise FacewireError(f"{path}: not there; windows of other sides need the weights beside the network")
+        self._net = UpscalerModule(TIERS[manifest.tier])
+        weights = torch.load(path, map_location="cpu", weights_only=True)["average"]
+        torch.nn.ModuleDict({"upscaler": self._net}).load_state_dict(weights)
+        self._net.eval()
+        self.inputs: Mapping[str, tuple[int | None, ...]] = {"patch": (None, 3, side, side)}
+        self.outputs: Mapping[str, tuple[int | None, ...]] = {"sharp": (None, 3, side, side)}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        with torch.inference_mode():
+            sharp = self._net(torch.from_numpy(np.ascontiguousarray(inputs["patch"]))).clamp(0, 1)
+        return {"sharp": np.asarray(sharp.numpy(), np.float32)}
+
+
+def shower(point: Ours, networks: Networks, models: str = "") -> Callable[[Played], Picture]:
+    """How the point makes a shown picture; a held one is made once."""
+    if point.show == "pivot":
+
+        def pivot(played: Played) -> Picture:
+            return enlarged(to_picture(played.planes) if played.pivot is None else played.pivot, SHOWN)
+
+        return pivot
+    session = {"network": networks.get("upscaler"), "bicubic": None}.get(point.show)
+    upscaler = Upscaler(TorchPatches(models, point.patch) if point.show == "patch" else session, SHOWN)
+    last: list[tuple[Planes, Picture]] = []
+
+    def show(played: Played) -> Picture:
+        if not last or last[0][0] is not played.planes:
+            last[:] = [(played.planes, upscaler.show(played.planes))]
+        return last[0][1]
+
+    return show
+
+
+def show_all(
+    stream: Stream,
+    points: Sequence[Ours],
+    reference: Reference,
+    networks: Networks,
+    models: str = "",
+    keep: Callable[[str, Picture], None] | None = None,
+) -> dict[str, Shown]:
+    """Play the stream once and score every point's way of showing it. Raises FacewireError where nothing can be seen.
+
+    keep: is given each shown picture of points that show every frame, with the point's name (for players).
+    """
+    scorings = {point.name: Scoring(reference, point.every_frame) for point in points}
+    showers = {point.name: shower(point, networks, models) for point in points}
+    spent = {point.name: {"show": 0.0, "score": 0.0} for point in points}
+    count = len(reference)
+    sheet_at = {round(share * (count - 1)) for share in SHEET_AT}
+    sheet: list[SheetRow] = []
+    started, others = time.process_time(), 0.0
+    shown_frames = 0
+    for played in play(stream.messages, networks, count):
+        shown_frames += not played.held
+        for point in points:
+            began = time.process_time()
+            made: list[float] = []
+
+            def show(point: Ours = point, played: Played = played, made: list[float] = made) -> Picture:
+                begun = time.process_time()
+                picture = showers[point.name](played)
+                made.append(time.process_time() - begun)
+                return picture
+
+            picture = scorings[point.name].add(show)
+            if picture is not None and keep is not None and point.every_frame:
+                keep(point.name, picture)
+            if point.name == MAIN and played.number in sheet_at and picture is not None:
+                sheet.append(_sheet_row(reference, played, picture))
+            took = time.process_time() - began
+            others += took
+            spent[point.name]["show"] += sum(made)
+            spent[point.name]["score"] += took - sum(made)
+    if not shown_frames:
+        raise FacewireError(f"{reference.footage.entry.path}: nothing can be decoded from its stream")
+    played_seconds = (time.process_time() - started - others) / len(points)
+    for times in spent.values():
+        times["play"] = played_seconds
+    return {
+        name: Shown(scoring.result(), shown_frames, spent[name], sheet if name == MAIN else [])
+        for name, scoring in scorings.items()
+    }
+
+
+
+
+def _sheet_row(reference: Reference, played: Played, picture: Picture) -> SheetRow:
+    rebuilt = enlarged(to_picture(played.planes), SHOWN)
+    pivot = rebuilt if played.pivot is None else enlarged(played.pivot, SHOWN)
+    kind = "interpolated" if played.interpolated else "keypoints"
+    four = (pivot, reference.picture(played.number), rebuilt, picture)
+    return SheetRow(four, reference.seen(played.number).landmarks, f"frame {played.number} ({kind})")

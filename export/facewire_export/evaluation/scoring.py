@@ -1,0 +1,142 @@
+"""One clip's shown pictures against its real ones. What is dear is taken on few frames, what is cheap on more.
+
+    every 5th frame     PSNR, features for the Fréchet distance
+    every 23rd frame    SSIM, LPIPS (both backbones), identity, mouth and eyelids
+    6 frames in 25      flicker, on frames that follow each other
+
+5, 23 and 25 have no divisor in common with 2, 3 or 4, so that keypoint frames and interpolated frames are met alike.
+The first frame is left out: it is the pivot's, or a codec's intra picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facewire.types import Picture
+from facewire_export.evaluation import frechet
+from facewire_export.evaluation.footage import Footage
+from facewire_export.judge import Judge, Seen
+from facewire_export.metrics import Flicker, mean_db, psnr
+
+OFTEN, SELDOM = 5, 23
+VERSION = 1
+"""Raise it when what is coded or scored changes: records of another version are measured again. The test that
+recomputes a part of results/ fails when that was forgotten."""
+
+
+def is_often(number: int) -> bool:
+    """Whether frame `number` gets PSNR and features."""
+    return number % OFTEN == OFTEN // 2
+
+
+def is_seldom(number: int) -> bool:
+    """Whether frame `number` gets all scores."""
+    return number % SELDOM == SELDOM // 2
+
+
+def is_followed(number: int) -> bool:
+    """Whether frame `number` is looked at for flicker."""
+    return 10 <= number % 25 < 16
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Means over a clip (NaN where a score could not be told), how many frames they are of, flicker in grey levels, and
+    the features of the shown pictures, float32 [n, 512]."""
+
+    scores: dict[str, float]
+    counts: dict[str, int]
+    flicker: dict[str, float]
+    features: frechet.Features
+
+
+class Reference:
+    """The real frames of a clip, each looked at once, however many points are compared with it."""
+
+    def __init__(self, footage: Footage, judge: Judge) -> None:
+        self.footage, self.judge = footage, judge
+        self._seen: dict[int, Seen] = {}
+
+    def __len__(self) -> int:
+        return len(self.footage.real)
+
+    def picture(self, number: int) -> Picture:
+        """Frame `number` as it is."""
+        return np.asarray(self.footage.real[number])
+
+    def seen(self, number: int) -> Seen:
+        """Frame `number` with what was found in it."""
+        if number not in self._seen:
+            self._seen[number] = self.judge.look(self.picture(number))
+        return self._seen[number]
+
+    def features(self) -> frechet.Features:
+        """float32 [n, 512] of the frames that `is_often` names."""
+        chosen = [self.picture(number) for number in range(len(self)) if is_often(number)]
+        return describe(self.judge, chosen)
+
+
+def describe(judge: Judge, pictures: list[Picture]) -> frechet.Features:
+    """float32 [n, 512]; without rows where the weights are missing."""
+    net = judge.lpips.get("lpips")
+    if net is None or not pictures:
+        return np.zeros((0, 512), np.float32)
+    return np.stack([frechet.describe(net, picture) for picture in pictures])
+
+
+class Scoring:
+    """Takes a point's shown frames in order; keeps scores, not pictures."""
+
+    def __init__(self, reference: Reference, every_frame: bool = False) -> None:
+        """every_frame: have every frame made, because somebody else looks at all of them."""
+        self._reference, self._every_frame = reference, every_frame
+        self._psnr: list[float] = []
+        self._rows: list[dict[str, float]] = []
+        self._features: list[frechet.Features] = []
+        self._flicker = Flicker()
+        self._number = 0
+
+    @property
+    def frames(self) -> int:
+        """How many were taken."""
+        return self._number
+
+    def add(self, show: Callable[[], Picture]) -> Picture | None:
+        """The next frame, made by `show` if it is looked at; returns it then. Frames after the last are not judged."""
+        number, self._number = self._number, self._number + 1
+        often, seldom, followed = is_often(number), is_seldom(number), is_followed(number)
+        if number >= len(self._reference) or not (often or seldom or followed or self._every_frame):
+            return None
+        picture = show()
+        real = self._reference.picture(number)
+        if followed:
+            self._flicker.add(real, picture)
+        else:
+            self._flicker.cut()
+        judge = self._reference.judge
+        if often:
+            self._psnr.append(psnr(real, picture))
+            self._features.append(describe(judge, [picture]))
+        if seldom:
+            self._rows.append(judge.compare(self._reference.seen(number), judge.look(picture)))
+        return picture
+
+    def result(self) -> Scored:
+        """All that was found."""
+        means, counts = {}, {}
+        for name in self._rows[0] if self._rows else ():
+            known = [row[name] for row in self._rows if math.isfinite(row[name])]
+            means[name], counts[name] = sum(known) / len(known) if known else math.nan, len(known)
+        means["psnr"], counts["psnr"] = mean_db(self._psnr), len(self._psnr)
+        features = np.concatenate(self._features) if self._features else np.zeros((0, 512), np.float32)
+        return Scored(means, counts, self._flicker.result(), features)
+
+
+def as_json(scored: Scored) -> dict[str, Any]:
+    """What a record keeps of it."""
+    return {"scores": scored.scores, "counts": scored.counts, "flicker": scored.flicker}

@@ -1,0 +1,189 @@
+"""The report's tables as plain rows of text, and how they are written as Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facewire_export.evaluation.aggregate import DIGITS, FRECHET, LOWER, METRICS, Results, Row
+from facewire_export.evaluation.contest import Entry, contest
+from facewire_export.evaluation.points import MAIN, TITLES, Ours
+
+SHORT = {
+    "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lpips_alex": "LPIPS alex", "identity": "identity",
+    "mouth": "mouth", "eyelids": "eyelids", FRECHET: "Fréchet", "flicker": "flicker",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """head and rows of text; note: a line below it."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        rule = ("---", *("---:" for _ in self.head[1:]))
+        lines = ["| " + " | ".join(cells) + " |" for cells in (self.head, rule, *self.rows)]
+        return "\n".join([f"## {self.title}", "", *lines, *(["", self.note] if self.note else []), ""])
+
+
+def cell(number: float | None, digits: int) -> str:
+    """A number with so many digits, "-" where there is none."""
+    return "-" if number is None else f"{number:.{digits}f}"
+
+
+def _metric_heads(metrics: Sequence[str] = METRICS) -> tuple[str, ...]:
+    return tuple(f"{SHORT[name]} {'↓' if name in LOWER else '↑'}" for name in metrics)
+
+
+def _scores(row: Row, metrics: Sequence[str] = METRICS) -> tuple[str, ...]:
+    return tuple(cell(row.scores.get(name), DIGITS[name]) for name in metrics)
+
+
+def _rates(row: Row) -> tuple[str, ...]:
+    return (cell(row.stream, 2), cell(row.all_in, 2), cell(row.bpp, 5))
+
+
+_RATE_HEADS = ("stream kbit/s", "all-in kbit/s", "bpp")
+
+
+def overview(results: Results) -> Table:
+    """Our profiles, the held pivot, and each codec's lowest-rate point."""
+    rows = [row for row in results.ours() if isinstance(row.point, Ours) and row.point.skip == 1]
+    mine = [row for row in rows if row.name == row.point.profile or row.name == f"{MAIN}-pivot"]  # type: ignore[union-attr]
+    lowest = [family[0] for family in results.families().values()]
+    text = [(row.point.title, *_rates(row), *_scores(row), cell(row.faces, 2)) for row in [*mine, *lowest]]
+    note = (
+        "Codecs: the lowest-rate point of each. faces: part of the judged frames in which a face was found at all; "
+        "identity, mouth and eyelids are means over those alone. "
+        f"Flicker of the source: {cell(results.flicker_real, 2)}."
+    )
+    return Table("What is shown at what rate", ("", *_RATE_HEADS, *_metric_heads(), "faces"), tuple(text), note)
+
+
+def _ablation(results: Results, title: str, names: Mapping[str, str], note: str = "") -> Table | None:
+    found = [(results.rows[name], label) for name, label in names.items() if name in results.rows]
+    if not found:
+        return None
+    rows = tuple((label, *_rates(row), *_scores(row)) for row, label in found)
+    return Table(title, ("", *_RATE_HEADS, *_metric_heads()), rows, note)
+
+
+def paper_tables(results: Results) -> list[Table]:
+    """Tables 1 to 4 of Agarwal et al., BMVC 2022, on these clips."""
+    tables = [
+        _ablation(
+            results,
+            "Table 1: what each part brings",
+            {"bgan-keypoints": "keypoints only", "bgan-interpolation": "+ interpolation", MAIN: "+ super-resolution"},
+            "Without super-resolution the picture is enlarged bicubically. Interpolation halves the keypoint frames.",
+        ),
+        _ablation(
+            results,
+            "Table 2: interpolated frames between two keypoint frames",
+            {"bgan-skip0": "0", MAIN: "1", "bgan-skip2": "2", "bgan-skip3": "3"},
+        ),
+        _ablation(
+            results,
+            "Table 3: side of the super-resolution's window",
+            {
+                "bgan-interpolation": "bicubic",
+                **{f"bgan-patch{side}": str(side) for side in (16, 32, 64, 128)},
+                MAIN: "136",
+            },
+            "One network, trained at 136, run on windows of other sides; the paper trains one for each.",
+        ),
+        _ablation(
+            results,
+            "Table 4: head turn that asks for a new pivot",
+            {"lan-turn0": "never", "lan-turn30": "30°", "lan": "15°", "lan-turn10": "10°", "lan-turn5": "5°"},
+            "On `lan`, where the link does not hold pivots back. The background's threshold moves along (0.05 at 15°).",
+        ),
+    ]
+    return [table for table in tables if table is not None]
+
+
+def baselines(folder: Path) -> Table | None:
+    """What `facewire-export baselines` wrote into a folder; None where it wrote nothing."""
+    told = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    rows = []
+    for one in told:
+        shown, sent = one["scores"]["shown"], one["payload"]
+        scores = (f"{shown['psnr']:.2f}", f"{shown['ssim']:.3f}", f"{shown['lpips']:.3f}")
+        costs = (str(sent["numbers"]), str(sent["raw_bits"]), f"{sent['entropy_bits']:.0f}")
+        rows.append((one["motion"], *costs, *scores))
+    if not rows:
+        return None
+    head = ("motion", "numbers", "raw bits a frame", "entropy, bits", "PSNR ↑", "SSIM ↑", "LPIPS ↓")
+    note = (
+        "Trained from scratch with one small budget for all, judged at 256x256 from the first frame as pivot, by "
+        "`facewire-export baselines`: these numbers compare with each other, not with the tables above."
+    )
+    return Table("Baselines: other descriptions of movement", head, tuple(rows), note)
+
+
+def contests(results: Results, rate: str) -> list[Table]:
+    """At each factor: every codec by every metric, ours against theirs."""
+    tables = []
+    what = "all-in" if rate == "all_in" else "coded bytes alone"
+    for factor, by_metric in contest(results, rate).items():
+        families = [entry.family for entry in next(iter(by_metric.values()))]
+        if not families or MAIN not in results.rows:
+            continue
+        base = results.rows[MAIN].all_in if rate == "all_in" else results.rows[MAIN].stream
+        rows = []
+        wins = losses = 0
+        for index, family in enumerate(families):
+            entries = [by_metric[metric][index] for metric in by_metric]
+            wins += sum(e.we_win is True for e in entries)
+            losses += sum(e.we_win is False for e in entries)
+            codec, mode = family.split("-")
+            rows.append((f"{TITLES[codec]} {mode}", *(_short(e) for e in entries)))
+        title = f"At {factor} x `{MAIN}` ({cell(None if base is None else factor * base, 1)} kbit/s, {what})"
+        note = f"{wins} won, {losses} lost. Cells: ours / theirs, means over the clips on which the codec gets so low."
+        tables.append(Table(title, ("", *_metric_heads(list(by_metric))), tuple(rows), note))
+    return tables
+
+
+def _short(entry: Entry) -> str:
+    digits = DIGITS[entry.metric]
+    if not entry.reached:
+        return f"cannot ({cell(entry.lowest, 1)} at least: {cell(entry.at_lowest, digits)})"
+    mark = {True: "won", False: "LOST", None: "even"}[entry.we_win]
+    some = "" if entry.clips == entry.of else f", {entry.clips} clips"
+    return f"{mark} {cell(entry.ours, digits)} / {cell(entry.theirs, digits)}{some}"
+
+
+def every_point(results: Results) -> Table:
+    """All that was measured."""
+    rows = [
+        (row.name, str(row.clips), *_rates(row), *_scores(row), cell(row.faces, 2), cell(row.seconds, 0))
+        for row in results.rows.values()
+    ]
+    head = ("point", "clips", *_RATE_HEADS, *_metric_heads(), "faces", "CPU s")
+    return Table("Every point", head, tuple(rows))
+
+
+def csv_points(results: Results) -> str:
+    """One line for each point, at full precision."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["point", "title", "clips", "stream_kbps", "all_in_kbps", "bpp", *METRICS, "faces", "cpu_seconds"])
+    for row in results.rows.values():
+        scores = [_number(row.scores.get(name)) for name in METRICS]
+        rates = [_number(row.stream), _number(row.all_in), _number(row.bpp)]
+        title = row.point.title
+        writer.writerow([row.name, title, row.clips, *rates, *scores, _number(row.faces), f"{row.seconds:.1f}"])
+    return out.getvalue()
+
+
+def _number(told: float | None) -> str:
+    return "" if told is None else f"{told:.6g}"
+
