@@ -69,11 +69,10 @@ def options(point: Codec) -> dict[str, str]:
         live_parameters = ":pred-struct=1" if live else ""
         parameters = f"crf={quality}:lp=1:scd=0{live_parameters}"
         return {"preset": "9" if live else "5", "g": FOREVER, "svtav1-params": parameters}
-    if point.codec == "vp9":
-        speed = {"deadline": "realtime", "cpu-used": "5", "lag-in-frames": "0"}
-        speed = speed if live else {"deadline": "good", "cpu-used": "2", "lag-in-frames": "25", "auto-alt-ref": "1"}
-        return {"crf": quality, "b": "0", "g": FOREVER, "threads": "1", **speed}
-    raise CodecError(f"{point.codec}: no such codec")
+    speed = {"deadline": "realtime", "cpu-used": "5", "lag-in-frames": "0"}
+    if not live:
+        speed = {"deadline": "good", "cpu-used": "2", "lag-in-frames": "25", "auto-alt-ref": "1"}
+    return {"crf": quality, "b": "0", "g": FOREVER, "threads": "1", **speed}
 
 
 def encode(point: Codec, frames: Iterable[Yuv], fps: float) -> Coded:
@@ -85,11 +84,13 @@ def encode(point: Codec, frames: Iterable[Yuv], fps: float) -> Coded:
             raise CodecError(str(error)) from error
     else:
         packets = _encode(point, frames, fps)
-    packets = [_bare(point.codec, packet) for packet in packets]
+    packets = [bare(point.codec, packet) for packet in packets]
     return Coded(point.codec, tuple(packets), tuple(_payload(point.codec, packet) for packet in packets))
 
 
 def _encode(point: Codec, frames: Iterable[Yuv], fps: float) -> list[bytes]:
+    if point.codec not in ENCODERS:
+        raise CodecError(f"{point.codec}: no such codec; there are {', '.join((*ENCODERS, 'vvc'))}")
     rate = Fraction(fps).limit_denominator(1001)
     packets: list[bytes] = []
     try:
@@ -135,7 +136,7 @@ def units(packet: bytes) -> list[bytes]:
     return [unit for unit in _START.split(packet) if unit]
 
 
-def _bare(codec: str, packet: bytes) -> bytes:
+def bare(codec: str, packet: bytes) -> bytes:
     """The packet without what no link needs to carry."""
     if codec == "av1":
         return packet.removeprefix(b"\x12\x00")

@@ -101,6 +101,8 @@ def _entry(results: Results, family: str, metric: str, targets: Mapping[str, flo
     lower = metric in LOWER
     names = [row.name for row in results.families()[family]]
     profiles = our_points(results)
+    # A clip that the codec was not measured on says nothing of it.
+    targets = {clip: t for clip, t in targets.items() if any(clip in results.records[name] for name in names)}
     theirs: list[float] = []
     ours: list[float] = []
     lowest: list[tuple[float, float]] = []

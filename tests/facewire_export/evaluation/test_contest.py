@@ -1,0 +1,94 @@
+"""Comparison at equal rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="torch (extra: export) is not installed")
+
+from facewire_export.evaluation.aggregate import Results, gather
+from facewire_export.evaluation.contest import at, contest, front
+from facewire_export.evaluation.points import points
+from facewire_export.evaluation.tables import contests, overview, paper_tables
+
+
+def record(clip: str, point: str, rate: float, **scores: float | None) -> dict[str, Any]:
+    """A record with that all-in rate; 8 kbit/s less of coded bytes."""
+    return {
+        "clip": clip, "point": point, "frames": 50, "fps": 25.0, "scores": {"psnr": None, **scores},
+        "counts": {"ssim": 4, "mouth": 4}, "flicker": {"real": 1.0, "shown": 1.5},
+        "kbps": {"stream": rate - 8, "all_in": rate}, "bpp": rate / 1000, "bytes": {"total": 10, "link": 20},
+        "packets": 3, "cpu_seconds": {"code": 1.0}, "epochs": [],
+    }  # fmt: skip
+
+
+def results(records: list[dict[str, Any]]) -> Results:
+    return gather(points(), records, Path("nowhere"))
+
+
+def test_a_front_has_no_point_that_is_beaten_more_cheaply() -> None:
+    curve = front([(30.0, 0.3), (10.0, 0.5), (20.0, 0.6), (40.0, 0.2)], lower_is_better=True)
+    assert curve == [(10.0, 0.5), (30.0, 0.3), (40.0, 0.2)]
+    assert front([(10.0, 20.0), (20.0, 19.0), (30.0, 25.0)], lower_is_better=False) == [(10.0, 20.0), (30.0, 25.0)]
+
+
+def test_between_points_over_the_logarithm_of_the_rate() -> None:
+    curve = [(10.0, 0.5), (40.0, 0.3)]
+    assert at(curve, 9.9) is None
+    assert at(curve, 10.0) == pytest.approx(0.5)
+    assert at(curve, 20.0) == pytest.approx(0.4)
+    assert at(curve, 400.0) == 0.3
+    assert at([], 5.0) is None
+
+
+def test_who_wins() -> None:
+    found = results([
+        record("a", "bgan", 10.0, lpips=0.2, psnr=20.0),
+        record("a", "vsat", 20.0, lpips=0.1, psnr=21.0),
+        record("a", "x265-live-256-q51", 15.0, lpips=0.15, psnr=25.0),
+        record("a", "x265-live-512-q51", 60.0, lpips=0.05, psnr=30.0),
+    ])  # fmt: skip
+    by_factor = contest(found)
+    at_once = by_factor[1]["lpips"][0]
+    assert not at_once.reached
+    assert at_once.lowest == 15.0
+    assert at_once.we_win is None
+    # Twice the rate: our `vsat` point against their curve.
+    twice = by_factor[2]
+    assert twice["lpips"][0].ours == pytest.approx(0.1)
+    assert twice["lpips"][0].we_win is True
+    assert twice["psnr"][0].we_win is False
+    assert by_factor[8]["lpips"][0].we_win is False
+    by_stream = contest(found, "stream")
+    assert not by_stream[1]["lpips"][0].reached
+    assert by_stream[4]["lpips"][0].reached
+
+
+def test_a_codec_that_reaches_a_rate_on_few_clips_cannot_do_it() -> None:
+    found = results([
+        *(record(clip, "bgan", 10.0, lpips=0.2) for clip in "abc"),
+        record("a", "av1-live-512-q70", 9.0, lpips=0.1),
+        *(record(clip, "av1-live-512-q70", 11.0, lpips=0.1) for clip in "bc"),
+    ])  # fmt: skip
+    entry = contest(found)[1]["lpips"][0]
+    assert (entry.clips, entry.of) == (1, 3)
+    assert not entry.reached
+
+
+def test_tables_say_it_plainly() -> None:
+    found = results([
+        record("a", "bgan", 10.0, lpips=0.2, psnr=20.0),
+        record("a", "bgan-skip3", 9.0, lpips=0.3, psnr=19.0),
+        record("a", "x264-live-256-q51", 12.0, lpips=0.4, psnr=25.0),
+    ])  # fmt: skip
+    first, second = contests(found, "all_in")[:2]
+    assert "cannot (12.0 at least: 0.400)" in first.markdown()
+    assert "won 0.200 / 0.400" in second.markdown()
+    assert "LOST 20.00 / 25.00" in second.markdown()
+    assert "1 won, 1 lost" in second.note
+    assert "H.264 (x264) live" in overview(found).markdown()
+    titles = [table.title for table in paper_tables(found)]
+    assert [title.split(":")[0] for title in titles] == ["Table 1", "Table 2", "Table 3"]
