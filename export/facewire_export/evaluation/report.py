@@ -80,7 +80,7 @@ def _head(results: Results, about: Mapping[str, Any]) -> list[str]:
         "features, not Inception's FID.",
         "",
         "stream: the .fw file, or the codec's elementary stream. all-in: with what a link adds in both directions,",
-        "ZeroMQ over TCP with acknowledgements and heartbeats for us, RTP, UDP, IPv4 and RTCP for codecs (RFC 3550 and",
+        "ZeroMQ over TCP with acknowledgements and reports for us, RTP, UDP, IPv4 and RTCP for codecs (RFC 3550 and",
         "payload formats; see `evaluation/transport.py`). Nothing is lost or encrypted. Codecs: one intra picture.",
         "",
         f"Made by `{about['command']}`.",

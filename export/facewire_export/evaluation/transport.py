@@ -9,8 +9,8 @@ Codecs travel as RTP over UDP over IPv4:
     RTCP by RFC 3550, section 6.3.1 and A.7, for one sender and one receiver: a report from each every 5 s, seldomer
     where that would be more than 5 % of the session
 
-Facewire travels as ZeroMQ over TCP, acknowledgements included (transport.wire_bytes), with heartbeats and
-announcements. Neither is encrypted here, neither loses anything.
+Facewire travels as ZeroMQ over TCP, acknowledgements included (transport.wire_bytes), with the running epoch announced
+again and the decoder's reports (facewire.reporting) at their intervals. Neither is encrypted here, nothing is lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from facewire.profiles import Profile
-from facewire.transport import HEARTBEAT_SECONDS, wire_bytes
+from facewire.reporting import LEAST_SECONDS, MOST_SECONDS, REPORT_COST, REPORT_SHARE
+from facewire.transport import wire_bytes
 from facewire.types import Epoch, Message
 from facewire.wire.packets import pack
 
@@ -33,8 +34,6 @@ RTCP_INTERVAL = 5.0
 RTCP_SHARE = 0.05
 RTCP_PACKETS = (28 + 28 + 20, 28 + 32 + 20)
 """IP and UDP, sender report and receiver report with one block, source description with a name of 10 B."""
-HEARTBEAT_BYTES = 240
-"""A ZMTP PING and its PONG with their TCP acknowledgements (see facewire.transport)."""
 
 
 @dataclass(frozen=True)
@@ -82,4 +81,6 @@ def zeromq(messages: Iterable[Message], profile: Profile, seconds: float) -> Cos
             epoch = cost
     # A link announces the running epoch again at intervals, which a file does not.
     total += int(seconds / profile.announce_interval) * epoch
-    return Cost(total + round(seconds / HEARTBEAT_SECONDS * HEARTBEAT_BYTES), count)
+    interval = REPORT_COST * seconds / (REPORT_SHARE * total) if total else MOST_SECONDS
+    reports = seconds / min(MOST_SECONDS, max(LEAST_SECONDS, interval))
+    return Cost(total + round(reports * REPORT_COST), count)

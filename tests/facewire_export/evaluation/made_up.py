@@ -51,7 +51,9 @@ def networks() -> Networks:
         "pivot_encoder": Fake(still, "features", lambda _: np.zeros((1, 1, 1, 1))),
         "generator": Fake({**still, "keypoints": points}, "picture", moved),
         "interpolator": Fake(
-            {"previous": picture, "next": picture}, "middle", lambda feed: (feed["previous"] + feed["next"]) / 2
+            {"picture_before": picture, "picture_after": picture},
+            "between",
+            lambda feed: (feed["picture_before"] + feed["picture_after"]) / 2,
         ),
     }
     return Networks(ID, sessions)

@@ -38,7 +38,7 @@ def test_rtcp_is_a_report_each_every_five_seconds_and_never_more_than_five_perce
     assert rtcp(0, 10.0) == rtcp(1000, 0.0) == 0
 
 
-def test_zeromq_counts_messages_heartbeats_and_announcements() -> None:
+def test_zeromq_counts_messages_announcements_and_reports() -> None:
     epoch = Epoch(1, 0, 0, b"12345678", 100, 256, 25.0, 1, b"test", 0.5)
     bundle = Bundle(0, (KeypointFrame(0, np.zeros((10, 2), np.int16)),))
     link = profile("bgan")
@@ -46,5 +46,8 @@ def test_zeromq_counts_messages_heartbeats_and_announcements() -> None:
     once = wire_bytes(len(pack(epoch)))
     assert short.packets == 2
     assert short.bytes == once + wire_bytes(len(pack(bundle)))
-    # A minute: four heartbeats, and the epoch again after 30 and 60 s.
-    assert zeromq([epoch, bundle], link, 60.0).bytes == short.bytes + 4 * 240 + 2 * once
+    # A minute: the epoch again after 30 and 60 s, and half a report, since so little came in.
+    assert zeromq([epoch, bundle], link, 60.0).bytes == short.bytes + 2 * once + 80
+    # Where more comes in, a report every ten seconds.
+    busy = zeromq([epoch, *[bundle] * 1000], link, 10.0)
+    assert busy.bytes == once + 1000 * wire_bytes(len(pack(bundle))) + 160
