@@ -87,7 +87,14 @@ def _decoder(options: argparse.Namespace) -> int:
     from facewire import logs
     from facewire.config import load_decoder
 
-    config = load_decoder(options.config, _given(connect=options.connect, sinks=options.sink, size=options.size))
+    given = _given(connect=options.connect, sinks=options.sink, size=options.size)
+    if options.config and (len(options.config) > 1 or os.path.isdir(options.config[0])):  # noqa: PTH112
+        from facewire import sites
+
+        found = sites.load(options.config, given)
+        logs.setup(found[0].config.log.level, options.debug)
+        return sites.run(found)
+    config = load_decoder(options.config[0] if options.config else None, given)
     logs.setup(config.log.level, options.debug)
     from facewire import decoder
 
@@ -189,7 +196,10 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--profile", metavar="NAME", help="class of link: " + ", ".join(PROFILE_NAMES))
 
     c = command("decoder", "show: network to keypoints to screen")
-    c.add_argument("-c", "--config", metavar="TOML", help="settings; samples are in configs/")
+    c.add_argument(
+        "-c", "--config", metavar="TOML", action="append",
+        help="settings; samples are in configs/. Several, or a folder: one site each, all in this process",
+    )  # fmt: skip
     c.add_argument("--connect", metavar="ENDPOINT", help="address of the encoder, such as tcp://camera.example:5555")
     c.add_argument("--sink", metavar="SPEC", action="append", help=SINKS + "; may be given several times")
     c.add_argument("--size", type=int, metavar="N", help="side of the shown picture in pixels")

@@ -18,16 +18,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Protocol
 
 import cv2
 
-from facewire.config import DecoderConfig
+from facewire.config import DecoderConfig, DecoderNetworkConfig
 from facewire.decoding import Decoding, Rebuilt
 from facewire.errors import PacketError
 from facewire.inbox import Inbox
 from facewire.logs import Fault
-from facewire.networks import open_networks
+from facewire.networks import Networks, open_networks
 from facewire.playout import Playout
 from facewire.record import Recorder, recorder
 from facewire.reporting import Reading, Reporting, device_id
@@ -133,7 +134,10 @@ class Decoder:
     def run(self) -> None:
         """Show pictures until `stop` is set."""
         workers = [
-            threading.Thread(target=self._work, args=(name, step), name=f"facewire-{name}", daemon=True)
+            # With a context of its own, so that log lines of a thread name its site.
+            threading.Thread(
+                target=copy_context().run, args=(self._work, name, step), name=f"facewire-{name}", daemon=True
+            )
             for name, step in (("receive", self._receive), ("animate", self._animate), ("upscale", self._upscale))
         ]
         try:
@@ -317,23 +321,23 @@ class Decoder:
         return status
 
 
-def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
-    """Run the daemon until SIGTERM or SIGINT (or until `stop` is set). Returns the exit code.
+def open_set(config: DecoderNetworkConfig, notifier: Notifier, streams: int = 1) -> Networks:
+    """The decoder's networks, for so many streams. The service manager is told when engines have to be built."""
 
-    Raises ModelError, ConfigError, MissingDependency for what only a person can mend.
-    """
-    if stop is None:
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-    cv2.setNumThreads(1)  # our own threads fill the cores
-    keys = config.curve.directory(config.connect)
-    notifier = Notifier()
+    def say(text: str) -> None:
+        log.info("%s", text)
+        notifier.starting(text)
+
     # Two stages run side by side, so each has half of the cores.
-    wanted = config.network
-    networks = open_networks(
-        wanted.models, max(1, wanted.threads // 2), provider=wanted.provider, precision=wanted.precision
+    threads = max(1, config.threads // 2)
+    return open_networks(
+        config.models, threads, provider=config.provider, precision=config.precision, batch=streams, say=say
     )
+
+
+def open_decoder(config: DecoderConfig, networks: Networks, notifier: Notifier, stop: threading.Event) -> Decoder:
+    """A decoder with its link and its sinks, ready to run. Raises ConfigError, SinkError, MissingDependency."""
+    keys = config.curve.directory(config.connect)
     cache = PivotCache(config.cache_directory())
     if cache.fault:
         log.warning("pivots are kept in memory only: %s", cache.fault)
@@ -345,7 +349,7 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
         sinks.close()
         raise
     log.info("decoder: %s -> %s, %dx%d", config.connect, ", ".join(config.sinks), config.size, config.size)
-    decoder = Decoder(
+    return Decoder(
         decoding,
         receiver,
         sinks,
@@ -359,6 +363,26 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
         trace=trace(),
         device=device_id(config.cache_directory()),
     )
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT (or until `stop` is set). Returns the exit code.
+
+    Raises ModelError, ConfigError, MissingDependency for what only a person can mend.
+    """
+    stop = stop_on_signals() if stop is None else stop
+    cv2.setNumThreads(1)  # our own threads fill the cores
+    config.curve.directory(config.connect)  # what is wrong there is told before networks are loaded
+    notifier = Notifier()
+    decoder = open_decoder(config, open_set(config.network, notifier), notifier, stop)
     try:
         decoder.run()
     finally:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 _NAME = "facewire"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -89,6 +90,18 @@ def under_journal() -> bool:
         return False
 
 
+SITE: ContextVar[str] = ContextVar("SITE", default="")
+"""The site that this thread works for, where one process serves several; stands before its log lines."""
+
+
+def _name_site(record: logging.LogRecord) -> bool:
+    site = SITE.get()
+    if site and not getattr(record, "site", None):
+        record.site = site
+        record.msg = f"{site}: {record.msg}"
+    return True
+
+
 def setup(level: str = "info", debug: bool = False) -> None:
     """Sets up the root logger once for this process: level "debug", "info", "warning" or "error"; `debug` implies the
     first and shows tracebacks. Calling it again replaces what it set up before."""
@@ -106,6 +119,7 @@ def setup(level: str = "info", debug: bool = False) -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(OneLine(debug, timestamps=not journal, priority=journal))
     handler.name = _NAME
+    handler.addFilter(_name_site)
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if debug else _LEVELS[level])
     logging.raiseExceptions = debug

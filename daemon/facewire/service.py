@@ -35,6 +35,11 @@ class Notifier:
         self._status = ""
         self._is_ready = False
 
+    def starting(self, text: str, seconds: float = 600.0) -> None:
+        """The start takes longer, for a good reason (sd_notify(3), EXTEND_TIMEOUT_USEC)."""
+        if not self._is_ready:
+            self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}\nSTATUS={' '.join(text.split())}")
+
     def ready(self) -> None:
         """The daemon does its work from now on. Only the first call is sent."""
         if not self._is_ready:

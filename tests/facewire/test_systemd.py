@@ -80,7 +80,8 @@ def test_unit_is_watched_notifies_and_has_no_rights(unit: Path) -> None:
 def test_the_command_is_one_that_we_have(unit: Path) -> None:
     (command,) = re.findall(r"(?m)^ExecStart=/opt/facewire/\.venv/bin/facewire (.*)", unit.read_text())
     options = cli._parser().parse_args(command.split())
-    assert options.config.startswith("/etc/facewire/")
+    (config,) = options.config if isinstance(options.config, list) else [options.config]
+    assert config.startswith("/etc/facewire/")
     assert options.command in unit.name
 
 

@@ -114,7 +114,7 @@ def _on_ort(provider: str) -> Opener:
         from facewire.networks.ort import OrtSession
 
         cache = engine_directory() if provider == "ort-tensorrt" else None
-        return {entry.name: OrtSession(entry, how.threads, provider, cache=cache) for entry in entries}
+        return {entry.name: OrtSession(entry, how.threads, provider, cache=cache, batch=how.batch) for entry in entries}
 
     return opener
 

@@ -108,10 +108,17 @@ class Cuda:
             there.event = Event(self)
         return there
 
-    def copy(self, source: CudaArray, address: int) -> None:
-        """Copy an array to another place in the GPU's memory, in the order of the work."""
+    def join(self, arrays: list[CudaArray]) -> CudaArray:
+        """Arrays one after the other along their first axis, in the order of the work."""
+        first = arrays[0]
         with self.lock:
-            self.call("cuMemcpyDtoDAsync", address, source.address, source.nbytes, self.stream)
+            joined = self.empty((sum(array.shape[0] for array in arrays), *first.shape[1:]), first.dtype)
+            place = joined.address
+            for array in arrays:
+                self.call("cuMemcpyDtoDAsync", place, array.address, array.nbytes, self.stream)
+                place += array.nbytes
+            joined.event = Event(self)
+        return joined
 
     def download(self, array: CudaArray) -> NDArray[Any]:
         """A copy in this process's memory, made as soon as what the array is computed from is done."""
@@ -174,9 +181,28 @@ class CudaArray(DeviceArray):
         """A copy in this process's memory."""
         return self._cuda.download(self)
 
+    def parts(self, counts: list[int]) -> list[CudaPart]:
+        """The array cut along its first axis into pieces of so many; all share its memory."""
+        found, start, each = [], 0, self.nbytes // self.shape[0]
+        for count in counts:
+            found.append(CudaPart(self, start * each, (count, *self.shape[1:])))
+            start += count
+        return found
+
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self._cuda.release(self.address, self._size)
+
+
+class CudaPart(CudaArray):
+    """A piece of an array, which it keeps alive."""
+
+    def __init__(self, whole: CudaArray, offset: int, shape: tuple[int, ...]) -> None:
+        super().__init__(whole._cuda, whole.address + offset, 0, shape, whole.dtype)
+        self.event, self._whole = whole.event, whole
+
+    def __del__(self) -> None:
+        """Its memory is the whole's."""
 
 
 def _rounded(size: int) -> int:
