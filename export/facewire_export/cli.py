@@ -36,6 +36,7 @@ COMMANDS = {
     "half": Command("facewire_export.half", "explicitly typed fp16 files with a free batch, for GPUs"),
     "tensorrt": Command("facewire_export.tensorrt", "build the TensorRT engines of this machine beforehand"),
     "parity": Command("facewire_export.parity", "hold every precision and provider against fp32; a gate"),
+    "throughput": Command("facewire_export.throughput", "the decoder on every provider, for one stream and for many"),
     "bench": Command("facewire_export.bench", "time each stage and both pipelines on this machine"),
 }
 

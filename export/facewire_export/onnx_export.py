@@ -31,6 +31,7 @@ from facewire_export.networks.keypoints import KeypointDetector
 from facewire_export.networks.restorer import Restorer
 from facewire_export.networks.tiers import BACKGROUND_SIZE, CODED_SIZE, DETECTOR_SIZE, KEYPOINTS, TIERS, Tier
 from facewire_export.networks.upscaler import PATCH, Upscaler
+from facewire_export.variants import carried
 
 OPSET = 17
 RECORD = "record.json"
@@ -224,6 +225,8 @@ def export(tier: Tier, runs: Path | None, models: Path, licence: str) -> None:
     if shelf is not None:
         for task in records:
             shelf.keep(task)
+    for line in carried(models, networks):
+        print(line)
     (folder / RECORD).write_text(json.dumps(records, indent=1) + "\n")
     manifest = {
         "version": VERSION,

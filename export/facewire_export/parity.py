@@ -132,17 +132,17 @@ def parity(
 ) -> dict[str, Any]:
     """Compare everything that can be compared here. The result's `faults` is empty where all thresholds are kept."""
     manifest = load_manifest(models)
+    possible = ways(manifest)
+    if not possible:
+        raise FacewireError(
+            f"{manifest.directory}: there are only fp32 files; make others first: facewire-export quantize, half"
+        )
     reference = open_networks(manifest, provider="cpu", precision="fp32")
     played = streams(reference, clips_in(clips, most_clips), frames)
     recording = record(reference, played, size, limit=4)
     wanted = [picture for stream in played for picture in shown(reference, stream, size)]
     found: dict[str, Any] = {}
     broken: list[str] = []
-    possible = ways(manifest)
-    if not possible:
-        raise FacewireError(
-            f"{manifest.directory}: there are only fp32 files; make others first: facewire-export quantize, half"
-        )
     for way in possible:
         other = open_networks(manifest, provider=way.provider, precision=way.precision)
         seen = _networks(manifest, reference, other, way, recording)

@@ -55,6 +55,25 @@ def drop(manifest: Manifest, name: str, precision: str) -> None:
     path_of(manifest.entry(name), precision).unlink(missing_ok=True)
 
 
+def carried(models: Path, networks: dict[str, Any]) -> list[str]:
+    """Give a new manifest's networks the variants that the present one has of the same fp32 files; returns a line for
+    each network whose variants are of other weights now."""
+    path = models / MANIFEST
+    if not path.is_file():
+        return []
+    lost = []
+    for name, before in tomllib.loads(path.read_text("utf-8")).get("networks", {}).items():
+        variants = before.get("variants", {})
+        if not variants or name not in networks:
+            continue
+        if before.get("sha256") == networks[name]["sha256"]:
+            networks[name]["variants"] = variants
+        else:
+            lost.append(f"{name}: its {', '.join(variants)} variants were made from other weights; make them again: "
+                        "facewire-export quantize, half")  # fmt: skip
+    return lost
+
+
 def fresh(models: str | Path) -> Manifest:
     """The manifest, and a check that its folder may be written. Raises ModelError, FacewireError."""
     manifest = load_manifest(models)

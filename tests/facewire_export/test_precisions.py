@@ -188,6 +188,21 @@ def test_variants_come_and_go(models: Path) -> None:
     assert load_manifest(models) == manifest
 
 
+def test_a_new_export_keeps_what_still_fits(models: Path) -> None:
+    manifest = load_manifest(models)
+    for name in ("upscaler", "generator"):
+        variants.keep(manifest, name, "int8", b"bytes")
+    new: dict[str, Any] = {
+        "upscaler": {"sha256": manifest.entry("upscaler").sha256},
+        "generator": {"sha256": "0"},
+    }
+    (lost,) = variants.carried(models, new)
+    assert lost.startswith("generator: its int8 variants were made from other weights")
+    assert new["upscaler"]["variants"]["int8"]["made_from"] == manifest.entry("upscaler").sha256
+    assert "variants" not in new["generator"]
+    assert variants.carried(models / "none", new) == []
+
+
 def test_what_gains_nothing_is_left_alone(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = quantize.quantize(str(models), None, target=20.0, gain=1e9, frames=5, seconds=0.0)["networks"]
     assert "times as fast" in found["upscaler"]["refused"]
