@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 from torch import Tensor  # noqa: E402
 
 from facewire.errors import FacewireError  # noqa: E402
-from facewire_export.baselines import against_ours, budget, caution, judge_frame, read_runs  # noqa: E402
+from facewire_export.baselines import against_ours, budget, caution, judge_frame, read_runs, table  # noqa: E402
 from facewire_export.lpips import load_lpips  # noqa: E402
 from facewire_export.networks import fomm, vid2vid  # noqa: E402
 from facewire_export.networks.blocks import identity_grid  # noqa: E402
@@ -236,3 +236,10 @@ def test_runs_that_lost_to_the_held_pivot_are_not_ranked() -> None:
 
     assert "too early" not in caution([run("facewire", 0.1), run("fomm", 0.12)])
     assert "By LPIPS fomm did not" in caution([run("facewire", 0.1), run("fomm", 0.16)])
+
+
+def test_the_kept_table_is_made_from_the_kept_results() -> None:
+    kept = Path(__file__).resolve().parents[2] / "results" / "baselines"
+    files = [kept / f"{name}.json" for name in REPRESENTATIONS]
+    results = [json.loads(path.read_text()) for path in files if path.is_file()]
+    assert table(results) == (kept / "table.md").read_text()
