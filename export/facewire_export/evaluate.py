@@ -124,7 +124,7 @@ def _encoders(measured: Sequence[Point]) -> dict[str, str]:
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `facewire-export evaluate`."""
     parser.add_argument("clips", type=Path, nargs="+", help="folders of square clips, or videos")
-    parser.add_argument("--out", type=Path, default=Path("runs/evaluate"), help="folder for the results")
+    parser.add_argument("--out", type=Path, help="folder for the results (runs/evaluate, or runs/evaluate-quick)")
     parser.add_argument("--publish", type=Path, help="folder for a copy of records, tables and plots, without faces")
     parser.add_argument("--only", default="", help="ours, codecs, or codecs and points by name, separated by commas")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="only so much of each clip (0: all of it)")
@@ -140,6 +140,7 @@ def main(options: argparse.Namespace) -> int:
     """Run `facewire-export evaluate`."""
     entries = entries_of(options.clips)
     seconds = options.seconds
+    out = options.out or Path("runs/evaluate-quick" if options.quick else "runs/evaluate")
     if options.quick:
         entries, seconds = spread(entries, QUICK_CLIPS), QUICK_SECONDS
     try:
@@ -149,19 +150,19 @@ def main(options: argparse.Namespace) -> int:
     missing = dict(Judge(options.weights).missing)
     for score, reason in missing.items():
         print(f"{score} is left out: {reason}", file=sys.stderr)
-    words = ["facewire-export evaluate", *map(str, options.clips), "--out", str(options.out)]
+    words = ["facewire-export evaluate", *map(str, options.clips), "--out", str(out)]
     words += ["--quick"] if options.quick else [f"--seconds {seconds:g}"]
     words += [f"--only {options.only}"] if options.only else []
     words += [f"--publish {options.publish}"] if options.publish else []
     plan = Plan(
         entries,
         chosen,
-        Setup(options.out, options.weights, options.models, seconds, not options.no_pictures),
+        Setup(out, options.weights, options.models, seconds, not options.no_pictures),
         options.workers or len(os.sched_getaffinity(0)),
         " ".join(words),
         options.publish,
         not options.report_only,
     )
     failed = evaluate(plan, missing)
-    print(f"{options.out / REPORT} and {options.out / PAGE}")
+    print(f"{out / REPORT} and {out / PAGE}")
     return 1 if failed else 0

@@ -91,8 +91,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def rewrite(path: Path, records: Iterable[Record]) -> None:
-    """The same file with these records alone, sorted; replaced in one step."""
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """A file with these records alone, sorted; replaced in one step."""
     ordered = sorted(records, key=lambda r: (r["clip"], r["point"]))
     partial = path.with_suffix(".partial")
     partial.write_text("".join(json.dumps(r) + "\n" for r in ordered), "utf-8")

@@ -14,12 +14,12 @@ from typing import Any
 from facewire_export.evaluation import page, plots, tables, timeline
 from facewire_export.evaluation.aggregate import METRICS, Results, value
 from facewire_export.evaluation.points import MAIN
-from facewire_export.evaluation.records import RECORDS, rewrite
+from facewire_export.evaluation.records import RECORDS, write_records
 from facewire_export.evaluation.scoring import OFTEN, SELDOM
 from facewire_export.metrics import plain
 
 REPORT, SUMMARY, POINTS, CLIPS, PLOTS = "report.md", "summary.json", "points.csv", "clips.csv", "plots"
-PUBLISHED = (RECORDS, REPORT, SUMMARY, POINTS, CLIPS)
+PUBLISHED = (REPORT, SUMMARY, POINTS, CLIPS)
 
 
 def write_report(results: Results, out: Path, about: Mapping[str, Any], baselines: Path) -> str:
@@ -62,7 +62,7 @@ def write_report(results: Results, out: Path, about: Mapping[str, Any], baseline
 def publish(results: Results, out: Path, into: Path) -> None:
     """Copy records, tables and plots into a folder that may be passed on: no picture of a person is among them."""
     into.mkdir(parents=True, exist_ok=True)
-    rewrite(out / RECORDS, (record for mine in results.records.values() for record in mine.values()))
+    write_records(into / RECORDS, (record for mine in results.records.values() for record in mine.values()))
     for name in PUBLISHED:
         shutil.copyfile(out / name, into / name)
     shutil.rmtree(into / PLOTS, ignore_errors=True)
