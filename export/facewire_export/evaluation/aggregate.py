@@ -40,13 +40,14 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 @dataclass(frozen=True)
 class Row:
-    """A point's means. stream, all_in: kbit/s; faces: part of the judged frames in which a face was found; bytes: sums
-    over clips by class; seconds: CPU seconds spent on it over all clips."""
+    """A point's means. stream, all_in, later (all-in without the first picture): kbit/s; faces: part of the judged
+    frames in which a face was found; bytes: sums over clips by class; seconds: CPU seconds spent on it over all clips."""
 
     point: Point
     clips: int
     stream: float | None
     all_in: float | None
+    later: float | None
     bpp: float | None
     scores: Mapping[str, float | None]
     faces: float | None
@@ -121,12 +122,20 @@ def _row(point: Point, mine: Mapping[str, Record], out: Path) -> Row:
         len(records),
         mean(r["kbps"]["stream"] for r in records),
         mean(r["kbps"]["all_in"] for r in records),
+        mean(8 * (r["bytes"]["link"] - first_picture(r)) / 1000 * r["fps"] / r["frames"] for r in records),
         mean(r["bpp"] for r in records),
         scores,
         seen / judged if judged else None,
         {name: sum(r["bytes"].get(name, 0) for r in records) for name in classes},
         sum(sum(r["cpu_seconds"].values()) for r in records),
     )
+
+
+def first_picture(record: Record) -> int:
+    """Bytes of a clip's first pivot, or of a codec's intra picture: what a long call pays once."""
+    if "epochs" in record:
+        return int(record["epochs"][0][2]) if record["epochs"] else 0
+    return int(record["bytes"]["first"])
 
 
 def _frechet(point: str, clips: Sequence[str], out: Path) -> float | None:

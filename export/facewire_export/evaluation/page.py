@@ -125,15 +125,20 @@ def _players(results: Results, clip: str, out: Path) -> list[dict[str, str]]:
     return [entry | {"src": player_path(out, entry["name"], clip).relative_to(out).as_posix()} for entry in found]
 
 
+def _plain(text: str) -> str:
+    """A table's text, which is Markdown, as HTML."""
+    return html.escape(text.replace("`", ""))
+
+
 def _table(table: Table) -> str:
     def cells(kind: str, row: Sequence[str]) -> str:
         told = []
         for text in row:
             look = " class=lost" if text.startswith("LOST") else " class=won" if text.startswith("won") else ""
-            told.append(f"<{kind}{look}>{html.escape(text)}</{kind}>")
+            told.append(f"<{kind}{look}>{_plain(text)}</{kind}>")
         return f"<tr>{''.join(told)}</tr>"
 
     body = "".join(cells("td", row) for row in table.rows)
     note = f"<p class=note>{html.escape(table.note)}</p>" if table.note else ""
     rows = cells("th", table.head) + body
-    return f"<h2>{html.escape(table.title)}</h2><div class=wide><table>{rows}</table></div>{note}"
+    return f"<h2>{_plain(table.title)}</h2><div class=wide><table>{rows}</table></div>{note}"

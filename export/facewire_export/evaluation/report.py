@@ -49,8 +49,9 @@ def write_report(results: Results, out: Path, about: Mapping[str, Any], baseline
     _write(out / CLIPS, _csv_clips(results))
     rows = {
         row.name: {
-            "clips": row.clips, "kbps": {"stream": row.stream, "all_in": row.all_in}, "bpp": row.bpp,
-            "scores": row.scores, "faces": row.faces, "bytes": row.bytes, "cpu_seconds": row.seconds,
+            "clips": row.clips, "kbps": {"stream": row.stream, "all_in": row.all_in, "later": row.later},
+            "bpp": row.bpp, "scores": row.scores, "faces": row.faces, "bytes": row.bytes,
+            "cpu_seconds": row.seconds,
         }
         for row in results.rows.values()
     }  # fmt: skip

@@ -20,8 +20,8 @@ def record(clip: str, point: str, rate: float, **scores: float | None) -> dict[s
     return {
         "clip": clip, "point": point, "frames": 50, "fps": 25.0, "scores": {"psnr": None, **scores},
         "counts": {"ssim": 4, "mouth": 4}, "flicker": {"real": 1.0, "shown": 1.5},
-        "kbps": {"stream": rate - 8, "all_in": rate}, "bpp": rate / 1000, "bytes": {"total": 10, "link": 20},
-        "packets": 3, "cpu_seconds": {"code": 1.0}, "epochs": [],
+        "kbps": {"stream": rate - 8, "all_in": rate}, "bpp": rate / 1000,
+        "bytes": {"first": 250, "total": 900, "link": 1000}, "packets": 3, "cpu_seconds": {"code": 1.0},
     }  # fmt: skip
 
 
@@ -76,6 +76,14 @@ def test_a_codec_that_reaches_a_rate_on_few_clips_cannot_do_it() -> None:
     entry = contest(found)[1]["lpips"][0]
     assert (entry.clips, entry.of) == (1, 3)
     assert not entry.reached
+
+
+def test_the_first_picture_can_be_told_apart() -> None:
+    pivot = record("a", "bgan", 10.0) | {"epochs": [[0, "ab", 400], [9, "cd", 300]]}
+    rows = results([pivot, record("a", "av1-live-512-q70", 10.0)]).rows
+    # 50 frames are 2 s: 8 * (1000 - 400) bits, 8 * (1000 - 250) bits.
+    assert rows["bgan"].later == pytest.approx(2.4)
+    assert rows["av1-live-512-q70"].later == pytest.approx(3.0)
 
 
 def test_tables_say_it_plainly() -> None:
