@@ -41,7 +41,7 @@ def mean(values: Iterable[float | None]) -> float | None:
 @dataclass(frozen=True)
 class Row:
     """A point's means. stream, all_in, later (all-in without the first picture): kbit/s; faces: part of the judged
-    frames in which a face was found; bytes: sums over clips by class; seconds: CPU seconds spent on it over all clips."""
+    frames in which a face was found; bytes: sums over clips by class; seconds: CPU time of it over all clips."""
 
     point: Point
     clips: int
