@@ -211,6 +211,8 @@ class Decoder:
         # A stalled playout alone is a slow link, waiting bundles alone are a long buffer; both: we are slow ourselves.
         span = self._inbox.span if self._playout.stalled else 0
         hurry = span >= HURRY
+        if self._playout.begins:
+            self._inbox.shed(1)  # what came while the pivot was being made ready is old
         if hurry:
             self._hurried += 1
             self._overloaded_until = time.monotonic() + RECOVERY

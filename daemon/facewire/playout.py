@@ -7,7 +7,9 @@ starts, so that its first frame is shown `delay` seconds after it came. From the
     late a lot          frames are shown as soon as they come, the newest of those that come together, until they
                         are on time again (an outage must not become latency)
     late for long       the anchor moves all the same: the way from the sender has become longer
-    early all the time  one frame a second is left out until the spare delay is gone; also what evens out two clocks
+    early all the time  one frame a second is left out until the spare delay is gone; also what evens out two clocks.
+                        In the first seconds, of a stream or after an outage, all of it at once: what came first may
+                        have waited long
     number runs back    another stream: what waits is dropped, the anchor starts anew
 """
 
@@ -28,6 +30,10 @@ PATIENCE = 1.5
 """Seconds of frames that all come too late before the anchor moves however far."""
 MAX_AHEAD = 3.0
 """A frame that comes earlier than this before its time, the delay not counted, is of another time line."""
+FIRST_WINDOW = 3.0
+"""Seconds without a late frame after which the first frames are judged."""
+OUTAGE = 2.0
+"""Seconds without a new frame after which the next ones are first frames again."""
 WINDOW = 10.0
 """Seconds over which the smallest headroom must be too large before the delay shrinks."""
 RESERVE = 0.1
@@ -80,8 +86,10 @@ class Playout:
         self._late_since: float | None = None
         self._least_headroom = float("inf")
         self._window_end = float("inf")
+        self._is_first_window = True
         self._spare = 0
         self._shed_at = float("-inf")
+        self._shown_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -90,6 +98,11 @@ class Playout:
     def delay(self) -> float:
         """Seconds between arrival and display that are aimed at now."""
         return self._delay
+
+    @property
+    def begins(self) -> bool:
+        """Whether no frame of the stream has been shown yet."""
+        return self._anchor is None
 
     @property
     def stalled(self) -> bool:
@@ -124,7 +137,8 @@ class Playout:
         self._now = max(now, self._now)
         if self._queue and self._anchor is None:
             self._anchor = now + self._delay - self._queue[0].time
-            self._window_end = now + WINDOW
+            self._window_end = now + FIRST_WINDOW
+            self._is_first_window, self._shown_at = True, now
         self._shrink()
         frame = None
         # Half a tick of tolerance: a frame meant for this tick must not wait for the next because of rounding.
@@ -136,6 +150,7 @@ class Playout:
             frame = self._queue.popleft()
         if frame is not None:
             self.counters.shown += 1
+            self._shown_at = self._now
             self._running, self._stalled = True, False
         elif self._running:
             self.counters.repeated += 1
@@ -148,6 +163,10 @@ class Playout:
         """Moves the anchor where a frame with this headroom asks for it."""
         self._least_headroom = min(self._least_headroom, headroom)
         lateness = -headroom
+        if self._now - self._shown_at > OUTAGE:
+            self._is_first_window = True
+        if self._is_first_window and lateness > self.period / 2:
+            self._window_end, self._least_headroom = self._now + FIRST_WINDOW, float("inf")
         if lateness <= self.period / 2:
             self._late_since = None
             return
@@ -167,7 +186,7 @@ class Playout:
         assert self._anchor is not None
         self._anchor += seconds
         self._least_headroom = float("inf")
-        self._window_end = self._now + WINDOW
+        self._window_end = self._now + (FIRST_WINDOW if self._is_first_window else WINDOW)
         self._spare = 0
         self._late_since = None
 
@@ -180,6 +199,11 @@ class Playout:
             self._spare = max(0, int((self._least_headroom - RESERVE) / self.period)) if known else 0
             self._least_headroom = float("inf")
             self._window_end = self._now + WINDOW
+            if self._is_first_window and known:
+                self._is_first_window = False
+                self._anchor -= self._spare * self.period
+                self._delay = max(self._delay - self._spare * self.period, self.period)
+                self._spare = 0
         if self._spare and self._queue and self._now - self._shed_at >= SHED_EVERY:
             self._anchor -= self.period
             self._delay = max(self._delay - self.period, self.period)

@@ -30,6 +30,8 @@ WINDOW_SECONDS = 0.6
 """Seconds of the ceiling's rate that may be on the way beyond a round trip."""
 SLICE_WINDOW_SECONDS = 0.25
 """... where a pivot slice is added to it: a bundle that comes next must not wait long."""
+QUIET_SECONDS = 0.4
+"""Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
 DARK_SECONDS = 3.0
 """A receiver that acknowledged nothing for so long, with something on the way to it, is not waited for."""
 REPEAT_PIVOTS = 3
@@ -277,6 +279,8 @@ class Sending:
     def _has_room(self, state: Connection | None, seconds: float) -> bool:
         if state is None:
             return True
+        if state.outstanding and state.silence > state.rtt + QUIET_SECONDS:
+            return False  # what follows would only be old when the link is back
         window = max(self._rate * (state.rtt + seconds), 1.5 * self._largest)
         return state.outstanding < window
 

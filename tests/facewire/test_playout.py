@@ -246,3 +246,41 @@ def test_it_never_reads_a_clock() -> None:
     source = inspect.getsource(playout)
     for word in ("import time", "datetime", "sleep(", "monotonic"):
         assert word not in source
+
+
+def test_what_waited_before_the_first_picture_is_made_up_for_at_once() -> None:
+    player = Player(Playout())
+    # Two seconds of frames wait for the pivot, then all goes on at the camera's pace.
+    for number in range(50):
+        player.playout.push(frame(number))
+    shown = player.play(30.0, stream(2, first=50))
+
+    def age(index: int) -> float:
+        number = shown[index]
+        assert number is not None
+        return index * TICK + 50 * TICK - number * TICK
+
+    assert age(5) > 1.5
+    assert all(age(index) < 0.4 for index in range(round((playout.FIRST_WINDOW + 0.2) / TICK), len(shown)))
+
+
+def test_an_outage_leaves_no_delay_behind() -> None:
+    player = Player(Playout())
+    live = stream(2)
+    dark: list[int] = []
+
+    def arrivals(now: float) -> list[int]:
+        """Thirty seconds of darkness; the last second before it comes half a second after the light."""
+        found = live(now)
+        if 110.0 <= now < 140.0:
+            dark.extend(n for n in found if n < 25 * 11)
+            return []
+        if 140.4 <= now < 140.45:
+            out, dark[:] = [*dark, *found], []
+            return out
+        return found if now < 140.0 or now > 140.45 else []
+
+    shown = player.play(60.0, arrivals)
+    latest = [(index, number) for index, number in enumerate(shown) if number is not None and index > 25 * 45]
+    assert latest
+    assert all(index - number < 0.4 * 25 for index, number in latest)

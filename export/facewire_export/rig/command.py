@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from facewire.errors import ConfigError, FacewireError
 from facewire_export.rig.run import run
@@ -29,6 +30,12 @@ def add_link_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/link"), help="directory of the results")
 
 
+def _text(result: dict[str, Any]) -> str:
+    """JSON with one line for the long curve."""
+    ages = json.dumps(result.pop("ages"))
+    return json.dumps(result, indent=1).removesuffix("\n}") + f',\n "ages": {ages}\n}}\n'
+
+
 def main(options: argparse.Namespace) -> int:
     """Run the scenarios one after the other. Raises FacewireError."""
     if (why := unavailable()) is not None:
@@ -45,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
         print(f"{name}: {scenario.seconds:.0f} s", flush=True)
         result = run(scenario, options.source)
         part = options.out / f"{name}.part"
-        part.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        part.write_text(_text(result), "utf-8")
         part.replace(options.out / f"{name}.json")
         print(json.dumps(result["figures"], indent=1), flush=True)
     return 0

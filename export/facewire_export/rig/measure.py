@@ -19,6 +19,10 @@ GRID = 0.1
 LIVE = 1.0
 """A picture is live when it is at most this much older than usual (issue: staleness <= 1 s above normal)."""
 
+HOLDS = 2.0
+"""... and stays so for this long."""
+NOTICED = 15.0
+
 
 @dataclass
 class Recorded:
@@ -126,13 +130,20 @@ def delays(frames: Sequence[Shown], begin: float, end: float, link: float) -> di
 
 
 def recovery(frames: Sequence[Shown], back: float, usual: float, end: float) -> float | None:
-    """Seconds from `back` until the picture is live for the rest of the time up to `end`, when the next thing happens;
-    0 if it was live all the time, None: it is not live at the end."""
-    stale = back
+    """Seconds from `back` until the picture is live again and stays so for HOLDS; 0 if it never was stale in the first
+    NOTICED seconds (what was on its way bridged it), None: not before `end`, when the next thing happens."""
+    was_stale = False
+    since: float | None = None
     for at, age in ages(frames, back, end):
         if age > usual + LIVE:
-            stale = at + GRID
-    return None if stale + GRID >= end else round(stale - back, 2)
+            was_stale, since = True, None
+        elif since is None:
+            since = at
+        if was_stale and since is not None and at - since >= HOLDS:
+            return round(since - back, 2)
+        if not was_stale and at - back > NOTICED:
+            return 0.0
+    return None
 
 
 def sent_again(slices: Iterable[tuple[float, str, int, int, str]]) -> int:

@@ -22,6 +22,8 @@ LOOK = 0.25
 """Seconds between two looks at the daemons."""
 SETTLE = 20.0
 """Seconds after the first picture from which the usual age of the picture is taken."""
+MOST_AGES = 600
+"""Points of the curve (seconds since the start, age of the shown picture) in a result."""
 SKIP = 60.0
 """Seconds at the beginning that the ceiling does not bind (issue: after the first minute)."""
 
@@ -173,7 +175,9 @@ def _figures(
     warnings = [f"{float(line.split()[0]) - began:.1f} s {line.split(' ', 1)[1]}" for line in ends.warnings]
     if play.strangers is not None:
         figures["strangers"] = play.strangers.figures()
-    return {"figures": figures, "events": events, "warnings": warnings[:200]}
+    ages = [[round(at - began, 1), round(age, 2)] for at, age in measure.ages(frames, began, end)]
+    every = max(1, len(ages) // MOST_AGES)
+    return {"figures": figures, "events": events, "warnings": warnings[:200], "ages": ages[::every]}
 
 
 def _event(

@@ -98,8 +98,9 @@ class Tunnel:
         """The screen's side gets another address and loses its old one, as after a modem's restart."""
         old = self._screen_address
         self._screen_address = 2 if old == 1 else 1
-        self._assign(self.screen, self._screen_address)
+        # The old one first: the kernel takes all addresses of a network away with the first of them.
         _ip("-n", self.screen, "addr", "del", f"{self.address(old)}/{self._mask}", "dev", "link0")
+        self._assign(self.screen, self._screen_address)
 
     def counters(self) -> dict[str, int]:
         """Bytes that the two interfaces say they sent: {"camera": ..., "screen": ...}."""
