@@ -97,6 +97,14 @@ class OverridesConfig:
 
 
 @dataclass(frozen=True)
+class BudgetConfig:
+    """What the link may cost."""
+
+    megabytes_per_day: float = _key(0.0, v.number(0, 1e6, "MB"), "all-in, a day (UTC), never exceeded; 0: no cap")
+    interface: str = _key("", v.interface(), "network interface whose bytes count as well; empty: our sockets alone")
+
+
+@dataclass(frozen=True)
 class LogConfig:
     """What is logged."""
 
@@ -115,6 +123,7 @@ class EncoderConfig:
     pivots: PivotsConfig = _section(PivotsConfig)
     network: EncoderNetworkConfig = _section(EncoderNetworkConfig)
     curve: CurveConfig = _section(CurveConfig)
+    budget: BudgetConfig = _section(BudgetConfig)
     overrides: OverridesConfig = _section(OverridesConfig)
     log: LogConfig = _section(LogConfig)
 
@@ -130,6 +139,11 @@ class EncoderConfig:
     def cache_directory(self) -> Path:
         """Where sent pivots are kept."""
         return _cache(self.cache, "sent")
+
+    def state_directory(self) -> Path:
+        """Where the accounts are kept: $STATE_DIRECTORY (systemd gives it), else beside the sent pivots."""
+        given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+        return Path(given) if given else self.cache_directory()
 
 
 @dataclass(frozen=True)

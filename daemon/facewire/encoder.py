@@ -14,13 +14,15 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from facewire.config import EncoderConfig
-from facewire.encoding import Encoding, EncodingCounters, open_encoding
+from facewire.economy import Economy, still_bytes
+from facewire.encoding import Encoding, open_encoding
 from facewire.hub import Hub
 from facewire.keeper import SourceKeeper
+from facewire.ledger import Ledger
 from facewire.logs import Fault
 from facewire.pivots import Limits
 from facewire.profiles import Profile
@@ -28,6 +30,7 @@ from facewire.record import Recorder, recorder
 from facewire.sending import Link, Sending
 from facewire.service import Notifier
 from facewire.shelf import Shelf
+from facewire.status import EncoderStatus
 from facewire.trace import Trace, trace
 from facewire.transport import Traffic
 from facewire.types import Frame, Message, PivotSlice
@@ -58,48 +61,6 @@ class Keeper(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class EncoderStatus:
-    """All counters at one moment (`time` in seconds)."""
-
-    time: float
-    traffic: Traffic
-    encoding: EncodingCounters
-    pivot_age: float | None
-    receivers: int
-    garbage: int
-    dropped: int
-    """Bundles that the link was too slow for."""
-    missed: int
-    """Frames that this machine was too slow for."""
-
-    def since(self, before: EncoderStatus) -> tuple[str, dict[str, object]]:
-        """One line for people, and the same as fields, about the time between two readings."""
-        seconds = max(1e-9, self.time - before.time)
-        fps = (self.encoding.frames - before.encoding.frames) / seconds
-        keypoints = (self.encoding.keypoint_frames - before.encoding.keypoint_frames) / seconds
-        kbps = (self.traffic.wire - before.traffic.wire) * 8 / 1000 / seconds
-        age = "no pivot yet" if self.pivot_age is None else f"pivot {self.pivot_age:.0f} s old"
-        parts = [f"{fps:.1f} fps read", f"{keypoints:.1f} keypoint frames/s", f"{kbps:.2f} kbit/s all-in", age]
-        parts.append(f"{self.receivers} receiver{'' if self.receivers == 1 else 's'}")
-        troubles = {
-            "without a face": self.encoding.held - before.encoding.held,
-            "bundles dropped": self.dropped - before.dropped,
-            "frames missed": self.missed - before.missed,
-            "garbage": self.garbage - before.garbage,
-        }
-        parts += [f"{count} {name}" for name, count in troubles.items() if count]
-        fields: dict[str, object] = {
-            "fps": round(fps, 1),
-            "keypoint_fps": round(keypoints, 1),
-            "kbps": round(kbps, 2),
-            "pivot_age": "" if self.pivot_age is None else round(self.pivot_age, 1),
-            "receivers": self.receivers,
-            **{name.replace(" ", "_"): count for name, count in troubles.items()},
-        }
-        return ", ".join(parts), fields
-
-
 class Encoder:
     """The daemon's parts. `run` works until `stop` is set or a file source has ended; everything is closed then."""
 
@@ -115,6 +76,8 @@ class Encoder:
         record: Recorder | None = None,
         trace: Trace | None = None,
         shelf: Shelf | None = None,
+        ledger: Ledger | None = None,
+        interface: str = "",
     ) -> None:
         self._shelf = shelf
         self._kept: set[bytes] = set()
@@ -123,6 +86,7 @@ class Encoder:
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
         self._sending = Sending(link, profile, self._sliced, self._on_slice)
+        self._economy = Economy(encoding, self._sending, profile, ledger or Ledger(None), time.monotonic(), interface)
         self._reminded = self._coded = float("-inf")
         self._lost = Fault(log, "source-lost", logging.ERROR)
         self._faceless = Fault(log, "no-face")
@@ -148,6 +112,7 @@ class Encoder:
             self._queue(self._encoding.flush(), time.monotonic())
             self._sending.drain()
         finally:
+            self._economy.ledger.write()
             self._source.close()
             self._link.close()
 
@@ -161,6 +126,7 @@ class Encoder:
             self._reminded = now
             self._queue(self._encoding.announce(pivots=False), now)
         sending.pump(now)
+        self._economy.look(now, time.time(), self._link.totals)
         pending = self._encoding.pending
         if pending is not None and sending.delivered(pending):
             self._encoding.pivot_sent(pending)
@@ -170,6 +136,7 @@ class Encoder:
             return
         epoch, pending = self._encoding.epoch, self._encoding.pending
         current = None if epoch is None else epoch.pivot_id
+        messages = self._economy.passes(messages, now)
         self._sending.offer(messages, current, [name for name in (current, pending) if name is not None], now)
 
     def _sliced(self, pivot_id: bytes) -> list[PivotSlice]:
@@ -223,6 +190,10 @@ class Encoder:
             garbage=self._sending.garbage,
             dropped=self._sending.dropped,
             missed=self._source.dropped,
+            step=self._economy.step,
+            words=self._economy.words(),
+            today=self._economy.ledger.today,
+            hour=self._economy.ledger.this_hour,
         )
 
     def _traffic(self) -> Traffic:
@@ -259,8 +230,9 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
 
     cv2.setNumThreads(1)
     profile = config.link()
-    buffer = max(4096, round(profile.ceiling_kbps * 1000 / 8 * SEND_BUFFER_SECONDS))
-    link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=buffer)
+    rate = profile.ceiling_kbps * 1000 / 8
+    buffer = max(4096, round(rate * SEND_BUFFER_SECONDS))
+    link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=buffer, rate=rate)
     notifier = Notifier()
     try:
         limits = Limits(config.pivots.yaw, config.pivots.pitch, config.pivots.roll, config.pivots.background)
@@ -280,6 +252,8 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
         link.close()
         raise
     log.info("encoder: %s -> %s, profile %s", source.name, link.endpoint, profile.name)
+    cap = round(config.budget.megabytes_per_day * 1e6)
+    ledger = Ledger(config.state_directory() / "ledger.json", cap, still_bytes(profile))
     encoder = Encoder(
         encoding,
         source,
@@ -291,6 +265,8 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
         recorder("real"),
         trace(),
         shelf,
+        ledger,
+        config.budget.interface,
     )
     try:
         encoder.run()

@@ -159,6 +159,19 @@ class Encoding:
         """The pivot that is animated, and the one on its way."""
         return [taken for taken in (self._policy.current, self._pending) if taken is not None]
 
+    def adapt(self, profile: Profile) -> None:
+        """From the next keypoint frame on code as this profile says: skip, bundles, grid, how often a new pivot."""
+        coarser = profile.keypoint_step != self.profile.keypoint_step
+        self.profile = profile
+        self._policy.set_interval(profile.pivot_interval)
+        if coarser and self._pending is None and self._policy.current is not None and self._epoch is not None:
+            # The grid belongs to the epoch: a new one, with the same pivot.
+            self._pending, self._is_sent = self._policy.current, True
+
+    def refresh(self) -> None:
+        """A new pivot is due, whatever the picture shows."""
+        self._forced = "refresh" if self._has_begun() else ""
+
     def recall(self, earlier: Sequence[Taken]) -> None:
         """Pivots of an earlier run: the first picture is compared with them, and one that shows the same is used
         again (receivers hold it)."""

@@ -96,7 +96,8 @@ class Arrival:
 
 class Hub:
     """curve: directory of keys, "" for none. send_buffer: the kernel's buffer for each connection, bytes. queue:
-    messages that libzmq holds for each receiver; both are stale motion on a slow link.
+    messages that libzmq holds for each receiver; both are stale motion on a slow link. rate: the ceiling, bytes a second
+    (0: none); what an outage makes the kernel repeat stays below it.
 
     Raises ConfigError: no endpoint, address in use or not ours, keys missing.
     """
@@ -108,6 +109,7 @@ class Hub:
         *,
         queue: int = 4,
         send_buffer: int = 0,
+        rate: float = 0.0,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         check_endpoint(bind, bind=True)
@@ -117,6 +119,7 @@ class Hub:
         # A context of its own: a ZAP handler serves a whole context.
         self._context = context or zmq.Context()
         self._owns_context = context is None
+        self._rate = rate
         self._socket = open_socket(self._context, zmq.ROUTER, bind)
         self._zap: zmq.Socket[bytes] | None = None
         socket = self._socket
@@ -335,7 +338,8 @@ class Hub:
                 continue
             wire.sent, wire.received = state.sent, state.received
             if state.timeouts >= 2:
-                self.quick = tcp.limit_backoff(wire.fd, self._port, max(1.0, 1.5 * state.rtt))
+                pause = (state.outstanding + tcp.IPV6_HEADERS) / (0.8 * self._rate) if self._rate else 0.0
+                self.quick = tcp.limit_backoff(wire.fd, self._port, max(1.0, 1.5 * state.rtt, pause))
             for peer in self.peers.values():
                 if peer.fd == wire.fd:
                     peer.state = state

@@ -29,7 +29,8 @@ FULL, STILLS, CLOSED = "full", "stills", "closed"
 @dataclass(frozen=True)
 class Costs:
     """Bytes on the wire. keypoints, pivots, epochs: messages to receivers; reports: messages from them; overhead: all
-    the rest (headers, acknowledgements, encryption, handshakes, repetitions); strangers: those without a key."""
+    the rest (headers, acknowledgements, encryption, handshakes, repetitions); strangers: those without a key; others:
+    what else passed the interface, where one is watched."""
 
     keypoints: int = 0
     pivots: int = 0
@@ -37,6 +38,7 @@ class Costs:
     reports: int = 0
     overhead: int = 0
     strangers: int = 0
+    others: int = 0
 
     @property
     def total(self) -> int:

@@ -119,6 +119,10 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._urgent) + len(self._bulk)
 
+    def waited(self, now: float) -> float:
+        """Seconds that the oldest urgent message has waited."""
+        return now - self._urgent[0].since if self._urgent else 0.0
+
     def next(self, now: float, level: float, slices: bool = True) -> Waiting | None:
         """What may be sent first, with `level` tokens there; it stays until `sent`. slices: there is room for one."""
         self._drop_stale(now)

@@ -127,6 +127,7 @@ class PivotPolicy:
     def __init__(self, interval: float, fps: float = 25.0, limits: Limits | None = None, adaptive: bool = True) -> None:
         self.limits = limits or Limits()
         self._adaptive = adaptive
+        self._fps = fps
         self._interval = interval * fps
         self._dwell = DWELL * fps
         self._library: OrderedDict[bytes, Taken] = OrderedDict()
@@ -138,6 +139,10 @@ class PivotPolicy:
     def current(self) -> Taken | None:
         """The pivot that is animated."""
         return self._current
+
+    def set_interval(self, seconds: float) -> None:
+        """Seconds that must lie between two new pivots from now on."""
+        self._interval = seconds * self._fps
 
     def take(self, number: int, taken: Taken) -> None:
         """From frame `number` on, this pivot is the current one (a new one, or one out of the library)."""

@@ -128,10 +128,15 @@ class Sending:
         """Bundles that were too old to be sent, over all receivers."""
         return self._gone_dropped + sum(one.outbox.dropped for one in self.receivers.values())
 
+    def late(self, now: float) -> float:
+        """Seconds that the oldest urgent message has waited, of receivers that can be reached."""
+        waits = [one.outbox.waited(now) for one in self.receivers.values() if not self._is_stuck(one)]
+        return max(waits, default=0.0)
+
     @property
-    def backlog(self) -> int:
-        """Messages that wait, over all receivers."""
-        return sum(len(one.outbox) for one in self.receivers.values())
+    def spare(self) -> bool:
+        """Whether much of the rate lies unused."""
+        return self.bucket.level > 0.5 * self.bucket.burst
 
     def newcomers(self) -> list[Receiver]:
         """Receivers that were not greeted yet; they are from now on."""
@@ -276,10 +281,14 @@ class Sending:
         self._account(one, item)
         return True
 
+    def _is_stuck(self, one: Receiver) -> bool:
+        state = self._link.state(one.peer)
+        return state is not None and _is_quiet(state)
+
     def _has_room(self, state: Connection | None, seconds: float) -> bool:
         if state is None:
             return True
-        if state.outstanding and state.silence > state.rtt + QUIET_SECONDS:
+        if _is_quiet(state):
             return False  # what follows would only be old when the link is back
         window = max(self._rate * (state.rtt + seconds), 1.5 * self._largest)
         return state.outstanding < window
@@ -300,6 +309,10 @@ class Sending:
         self._on_slice(pivot_id, offset, item.length, one.report.device.hex())
         if not one.outbox.holds(pivot_id):
             one.have.add(pivot_id[:4])
+
+
+def _is_quiet(state: Connection) -> bool:
+    return state.outstanding > 0 and state.silence > state.rtt + QUIET_SECONDS
 
 
 def _is_missing(part: PivotSlice, want: Want) -> bool:

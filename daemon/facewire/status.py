@@ -1,10 +1,12 @@
-"""The decoder's status line: what happened between two readings of all counters. Pure."""
+"""The daemons' status lines: what happened between two readings of all counters. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from facewire.decoding import Counters
+from facewire.encoding import EncodingCounters
+from facewire.ledger import Costs
 from facewire.playout import PlayoutCounters
 from facewire.transport import Traffic
 
@@ -60,4 +62,59 @@ class DecoderStatus:
             fields[name.replace(" ", "_")] = count
             if count:
                 parts.append(f"{count} {name}")
+        return ", ".join(parts), fields
+
+
+@dataclass(frozen=True)
+class EncoderStatus:
+    """All counters at one moment (`time` in seconds)."""
+
+    time: float
+    traffic: Traffic
+    encoding: EncodingCounters
+    pivot_age: float | None
+    receivers: int
+    garbage: int
+    dropped: int
+    """Bundles that the link was too slow for."""
+    missed: int
+    """Frames that this machine was too slow for."""
+    step: int = 0
+    """Of the ladder."""
+    words: str = ""
+    """How the stream has given way (economy.Economy.words)."""
+    today: Costs = Costs()
+    hour: int = 0
+    """Bytes since the hour began."""
+
+    def since(self, before: EncoderStatus) -> tuple[str, dict[str, object]]:
+        """One line for people, and the same as fields, about the time between two readings."""
+        seconds = max(1e-9, self.time - before.time)
+        fps = (self.encoding.frames - before.encoding.frames) / seconds
+        keypoints = (self.encoding.keypoint_frames - before.encoding.keypoint_frames) / seconds
+        kbps = (self.traffic.wire - before.traffic.wire) * 8 / 1000 / seconds
+        age = "no pivot yet" if self.pivot_age is None else f"pivot {self.pivot_age:.0f} s old"
+        parts = [f"{fps:.1f} fps read", f"{keypoints:.1f} keypoint frames/s", f"{kbps:.2f} kbit/s all-in", age]
+        parts.append(f"{self.receivers} receiver{'' if self.receivers == 1 else 's'}")
+        troubles = {
+            "without a face": self.encoding.held - before.encoding.held,
+            "bundles dropped": self.dropped - before.dropped,
+            "frames missed": self.missed - before.missed,
+            "garbage": self.garbage - before.garbage,
+        }
+        parts += [f"{count} {name}" for name, count in troubles.items() if count]
+        parts.append(f"{self.today.total / 1e6:.2f} MB today")
+        parts += [self.words] if self.words else []
+        fields: dict[str, object] = {
+            "fps": round(fps, 1),
+            "keypoint_fps": round(keypoints, 1),
+            "kbps": round(kbps, 2),
+            "pivot_age": "" if self.pivot_age is None else round(self.pivot_age, 1),
+            "receivers": self.receivers,
+            "step": self.step,
+            "mb_today": round(self.today.total / 1e6, 3),
+            "mb_hour": round(self.hour / 1e6, 3),
+            **{f"bytes_{name}": count for name, count in asdict(self.today).items()},
+            **{name.replace(" ", "_"): count for name, count in troubles.items()},
+        }
         return ", ".join(parts), fields

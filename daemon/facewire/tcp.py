@@ -136,10 +136,11 @@ def _name(fd: int, own: bool) -> tuple[str, int] | None:
 
 
 def cut(fd: int, port: int) -> None:
-    """End a connection of ours: libzmq notices and cleans up."""
+    """End a connection of ours, for good: what was on its way is not repeated. libzmq notices and cleans up."""
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 own.shutdown(socket.SHUT_RDWR)
 
 

@@ -97,6 +97,18 @@ def flag() -> Rule:
     return Rule("true or false", check)
 
 
+def interface() -> Rule:
+    """The name of a network interface, or ""."""
+
+    def check(value: Any) -> str:
+        text = _text(value)
+        if text and not re.fullmatch(r"[\w.@-]{1,15}", text):
+            raise ValueError
+        return text
+
+    return Rule('the name of a network interface such as "wwan0", or ""', check)
+
+
 def directory() -> Rule:
     """A directory's path, or "" for the built-in place. It need not exist yet; `~` is the user's home."""
 

@@ -37,6 +37,8 @@ ENCODER_KEYS: dict[str, tuple[list[str], list[str]]] = {
     "network.threads": (["1", "64"], ["0", "65", "1.0", "true"]),
     "curve.keys": (['""', '"/etc/facewire/keys"'], ["1"]),
     "curve.plain": (["true", "false"], ["1", '"yes"']),
+    "budget.megabytes_per_day": (["0", "50.5"], ["-1", "true", '"5"']),
+    "budget.interface": (['""', '"wwan0"'], ['"a b"', '"../x"', "1"]),
     "overrides.skip": (["-1", "0", "3"], ["-2", "4", "1.0"]),
     "overrides.bundle_frames": (["0", "64"], ["-1", "65"]),
     "log.level": (['"debug"', '"error"'], ['"INFO"', '"loud"', "1"]),

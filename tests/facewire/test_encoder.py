@@ -12,13 +12,14 @@ import pytest
 from tests.facewire.test_encoding import Bench, camera
 
 from facewire.config import load_encoder
-from facewire.encoder import Encoder, EncoderStatus, run
+from facewire.encoder import Encoder, run
 from facewire.encoding import EncodingCounters
 from facewire.errors import ConfigError, FacewireError
 from facewire.hub import Arrival, Hub, Peer, Totals
 from facewire.profiles import profile
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier
+from facewire.status import EncoderStatus
 from facewire.transport import Subscriber, Traffic
 from facewire.types import Bundle, Epoch, Frame, Message, PivotSlice
 from facewire.wire.packets import parse
@@ -192,7 +193,7 @@ def test_the_status_line() -> None:
     text, fields = after.since(before)
     assert text == (
         "25.0 fps read, 12.5 keypoint frames/s, 10.00 kbit/s all-in, pivot 10 s old, 2 receivers, "
-        "3 without a face, 1 bundles dropped, 7 garbage"
+        "3 without a face, 1 bundles dropped, 7 garbage, 0.00 MB today"
     )
     assert fields["receivers"] == 2
 

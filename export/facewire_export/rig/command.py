@@ -31,9 +31,9 @@ def add_link_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _text(result: dict[str, Any]) -> str:
-    """JSON with one line for the long curve."""
-    ages = json.dumps(result.pop("ages"))
-    return json.dumps(result, indent=1).removesuffix("\n}") + f',\n "ages": {ages}\n}}\n'
+    """JSON with one line for the long curves."""
+    curves = json.dumps(result.pop("curves"))
+    return json.dumps(result, indent=1).removesuffix("\n}") + f',\n "curves": {curves}\n}}\n'
 
 
 def main(options: argparse.Namespace) -> int:

@@ -81,6 +81,14 @@ def rates(packets: Sequence[Passed], begin: float, end: float, skip: float) -> d
     }
 
 
+def each_second(packets: Sequence[Passed], begin: float, end: float) -> list[list[int]]:
+    """Bytes sent by the camera's side and by the screen's, for each second of the run."""
+    out = [[0, 0] for _ in range(int(end - begin) + 1)]
+    for packet in packets:
+        out[int(packet.time - begin)][0 if packet.from_camera else 1] += packet.length
+    return out
+
+
 @dataclass(frozen=True)
 class Shown:
     """A new frame on the screen: when, and how old it was (seconds since the camera took it)."""

@@ -177,7 +177,9 @@ def _figures(
         figures["strangers"] = play.strangers.figures()
     ages = [[round(at - began, 1), round(age, 2)] for at, age in measure.ages(frames, began, end)]
     every = max(1, len(ages) // MOST_AGES)
-    return {"figures": figures, "events": events, "warnings": warnings[:200], "ages": ages[::every]}
+    seconds = measure.each_second([p for p in tunnel.packets if began <= p.time <= end], began, end)
+    curves = {"ages": ages[::every], "bytes_each_second": seconds}
+    return {"figures": figures, "events": events, "warnings": warnings[:200], "curves": curves}
 
 
 def _event(
