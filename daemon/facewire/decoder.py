@@ -337,16 +337,27 @@ def open_set(config: DecoderNetworkConfig, notifier: Notifier, streams: int = 1)
     )
 
 
-def open_decoder(config: DecoderConfig, networks: Networks, notifier: Notifier, stop: threading.Event) -> Decoder:
-    """A decoder with its link and its sinks, ready to run. Raises ConfigError, SinkError, MissingDependency."""
-    keys = config.curve.directory(config.connect)
+def open_link(config: DecoderConfig) -> Subscriber:
+    """The decoder's link. Its handshake takes five round trips, so it is best begun before anything is loaded."""
+    return Subscriber(config.connect, config.curve.directory(config.connect))
+
+
+def open_decoder(
+    config: DecoderConfig,
+    networks: Networks,
+    notifier: Notifier,
+    stop: threading.Event,
+    link: Subscriber | None = None,
+) -> Decoder:
+    """A decoder with its link (None: opened here) and its sinks, ready to run. Raises ConfigError, SinkError,
+    MissingDependency."""
     cache = PivotCache(config.cache_directory())
     if cache.fault:
         log.warning("pivots are kept in memory only: %s", cache.fault)
     decoding = Decoding(networks, config.size, cache)
     sinks = SinkSet(config.sinks, config.size, FPS)
     try:
-        receiver = Subscriber(config.connect, keys)
+        receiver = open_link(config) if link is None else link
     except BaseException:
         sinks.close()
         raise
@@ -382,9 +393,13 @@ def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
     """
     stop = stop_on_signals() if stop is None else stop
     cv2.setNumThreads(1)  # our own threads fill the cores
-    config.curve.directory(config.connect)  # what is wrong there is told before networks are loaded
+    link = open_link(config)
     notifier = Notifier()
-    decoder = open_decoder(config, open_set(config.network, notifier), notifier, stop)
+    try:
+        decoder = open_decoder(config, open_set(config.network, notifier), notifier, stop, link)
+    except BaseException:
+        link.close()
+        raise
     try:
         decoder.run()
     finally:

@@ -236,18 +236,19 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     notifier = Notifier()
     try:
         limits = Limits(config.pivots.yaw, config.pivots.pitch, config.pivots.roll, config.pivots.background)
-        encoding = open_encoding(
-            profile,
-            config.network.models,
-            config.fps,
-            config.network.threads,
-            config.pivots.policy,
-            limits,
-            paced=True,
-        )
-        shelf = Shelf(config.cache_directory(), profile.pivot_bytes)
-        encoding.recall(shelf.offer())
-        source = SourceKeeper(config.source, config.fps)
+        with link.answering():
+            encoding = open_encoding(
+                profile,
+                config.network.models,
+                config.fps,
+                config.network.threads,
+                config.pivots.policy,
+                limits,
+                paced=True,
+            )
+            shelf = Shelf(config.cache_directory(), profile.pivot_bytes)
+            encoding.recall(shelf.offer())
+            source = SourceKeeper(config.source, config.fps)
     except BaseException:
         link.close()
         raise

@@ -9,8 +9,11 @@ address, receivers, length and rate of messages. Who breaks one is disconnected,
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,8 +99,8 @@ class Arrival:
 
 class Hub:
     """curve: directory of keys, "" for none. send_buffer: the kernel's buffer for each connection, bytes. queue:
-    messages that libzmq holds for each receiver; both are stale motion on a slow link. rate: the ceiling, bytes a second
-    (0: none); what an outage makes the kernel repeat stays below it.
+    messages that libzmq holds for each receiver; both are stale motion on a slow link. rate: the ceiling, bytes a
+    second (0: none); what an outage makes the kernel repeat stays below it.
 
     Raises ConfigError: no endpoint, address in use or not ours, keys missing.
     """
@@ -158,6 +161,7 @@ class Hub:
         self._wires: dict[int, _Wire] = {}
         self._totals = Totals()
         self._sampled = 0.0
+        self._early: list[Arrival] = []
         self.quick = True
         """Whether this kernel can be told not to sleep through a link's return."""
 
@@ -210,12 +214,31 @@ class Hub:
         self.peers.pop(peer.identity, None)
         tcp.cut(peer.fd, self._port)
 
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Let decoders in from another thread while this one loads networks: a handshake takes five round trips, and
+        need not wait for that. What they say meanwhile comes with the next `poll`."""
+        done = threading.Event()
+
+        def answer() -> None:
+            while not done.wait(0.02):
+                self._early = self.poll()
+
+        thread = threading.Thread(target=answer, name="facewire-hub", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
     def poll(self) -> list[Arrival]:
         """What came since the last call; lets decoders in and out. Never blocks. Call it often: handshakes wait."""
         now = time.monotonic()
         self._answer_zap()
         self._follow_connections(now)
-        arrivals = self._receive(now)
+        early, self._early = self._early, []
+        arrivals = [arrival for arrival in early if arrival.peer.identity in self.peers] + self._receive(now)
         if now - self._sampled >= SAMPLE_SECONDS:
             self._sampled = now
             self._sample()

@@ -108,7 +108,7 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: st
 
 
 class Subscriber:
-    """The decoder's end. Connects, and connects again after each failure, at most 2 s later, for ever.
+    """The decoder's end. Connects, and connects again after each failure, at most 1 s later, for ever.
 
     `queue` messages wait here when the caller is slow; then the kernel's buffers fill and the encoder notices. Read
     promptly. curve: directory of keys, "" for none.
@@ -155,7 +155,7 @@ class Subscriber:
         socket.setsockopt(zmq.IMMEDIATE, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
         socket.setsockopt(zmq.RECONNECT_IVL, 250)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         # Without a limit the kernel retries with growing pauses, up to two minutes after an outage.
         socket.setsockopt(zmq.CONNECT_TIMEOUT, 4000)
         if self._keys is not None:

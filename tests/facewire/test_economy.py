@@ -16,6 +16,7 @@ from facewire.hub import Totals
 from facewire.ladder import DOWN_EVERY, LATE_SECONDS, shaped
 from facewire.ledger import Ledger
 from facewire.profiles import Profile, profile
+from facewire.sending import Sending
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 
 LINK = profile("bgan")
@@ -23,7 +24,7 @@ LATE = 1_777_938_000.0
 """Twenty minutes before midnight UTC: stills may come often."""
 
 
-class Sending(test_sending.Sending):
+class LateSending(Sending):
     """Late when the test says so."""
 
     lateness = 0.0
@@ -59,7 +60,7 @@ class Coder:
 class Stage:
     def __init__(self, cap: int = 0) -> None:
         self.coder = Coder()
-        self.sending = Sending(test_sending.Link(), LINK, lambda _: [])
+        self.sending = LateSending(test_sending.Link(), LINK, lambda _: [])
         self.now = 0.0
         self.spent = 0
         self.ledger = Ledger(None, cap, still_bytes(LINK))

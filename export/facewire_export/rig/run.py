@@ -167,10 +167,9 @@ def _figures(
         figures["encoder_status_last"] = taken.statuses[-1][1]
     if screen.statuses:
         figures["decoder_status_last"] = screen.statuses[-1][1]
-    begins = [deed.back - deed.event.seconds for deed in play.deeds[1:]]
+    begins = [*(deed.back - deed.event.seconds for deed in play.deeds), end]
     events = [
-        _event(deed, frames, usual, until, ends, taken)
-        for deed, until in zip(play.deeds, [*begins, end], strict=True)
+        _event(deed, frames, usual, until, ends, taken) for deed, until in zip(play.deeds, begins[1:], strict=True)
     ]
     warnings = [f"{float(line.split()[0]) - began:.1f} s {line.split(' ', 1)[1]}" for line in ends.warnings]
     if play.strangers is not None:
