@@ -58,6 +58,8 @@ SHED = 25
 """From there on bundles are dropped as well, the oldest first, until half as many frames wait."""
 RECOVERY = 5.0
 """Seconds after that in which lateness is put down to this machine and not to the link."""
+LOOK_SECONDS = 0.05
+"""Seconds between two looks at whether there is something to report."""
 SILENCE = 10.0
 """Seconds without a message that are called a fault."""
 STUCK = 20.0
@@ -120,6 +122,7 @@ class Decoder:
         self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
         self._heard = time.monotonic()
+        self._looked = float("-inf")
         self._reporting = Reporting(device, decoding.animator.cache, self._heard)
         self._understood = 0  # garbage counted when a message was last understood
         self._hurried = 0
@@ -182,6 +185,9 @@ class Decoder:
 
     def _report(self) -> None:
         """Say something to the encoder if it is time."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
         counters, animator, traffic = self._decoding.counters, self._decoding.animator, self._receiver.traffic
         epoch = animator.epoch
         reading = Reading(
