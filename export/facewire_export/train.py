@@ -41,6 +41,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="stop after so many steps of each task; the learning rate ends there")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--start", type=Path, help="folder with <task>.pt to begin with, e.g. models_onnx/compact")
+    parser.add_argument(
+        "--made-by", type=Path, help="upscaler: folder of <task>.pt whose reconstructions it learns from too"
+    )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
     parser.add_argument("--seed", type=int, default=1)
@@ -83,9 +86,11 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
 
         return RestorerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch)
     if name == "upscaler":
+        from facewire_export.training.reconstruction import Reconstruction
         from facewire_export.training.upscaler import UpscalerTask
 
-        return UpscalerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch)
+        made = Reconstruction(tier, options.made_by).to(device) if options.made_by else None
+        return UpscalerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch, made)
     from facewire_export.training.background import BackgroundTask
 
     return BackgroundTask(pools["train"], pools["val"], options.weights, 4 * batch)
@@ -96,7 +101,7 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     val = options.val or options.clips.parent / "val"
     size = 512 if name in ("upscaler", "restorer") else CODED_SIZE
     kind: dict[str, Any] = {"landmarks": name == "animator"}
-    kind["coded"] = name == "restorer"
+    kind["coded"] = name == "restorer" or (name == "upscaler" and options.made_by is not None)
     if name in ("restorer", "upscaler", "background"):
         kind["stride"] = 8  # neighbouring frames teach these nothing new
     # Of torchrun's processes the first one decodes into the cache, the others find it there.

@@ -118,3 +118,14 @@ def test_training_begins_with_exported_weights(clips: Path, tmp_path: Path, caps
     assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
     with pytest.raises(DatasetError, match="not there"):
         main(options(clips, tmp_path / "c", "--task", "upscaler", "--start", str(tmp_path / "none")))
+
+
+@needs_weights
+def test_the_upscaler_learns_from_reconstructions(clips: Path, tmp_path: Path) -> None:
+    made_by = ROOT / "models_onnx" / "compact"
+    assert main(options(clips, tmp_path, "--task", "upscaler", "--steps", "2", "--made-by", str(made_by))) == 0
+    record = json.loads((tmp_path / "upscaler.json").read_text())
+    assert record["steps"] == 2
+    assert record["held_out"]["lpips_made"] > 0
+    with pytest.raises(DatasetError, match="not there"):
+        main(options(clips, tmp_path, "--task", "upscaler", "--made-by", str(tmp_path / "none")))
