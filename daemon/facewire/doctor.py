@@ -18,8 +18,9 @@ from pathlib import Path
 
 from facewire.config import DecoderConfig, EncoderConfig, load_decoder, load_encoder
 from facewire.curve import AllowList, load_pair, load_servers
-from facewire.errors import ConfigError, FacewireError
+from facewire.errors import ConfigError, FacewireError, ModelError
 from facewire.logs import quiet_libraries
+from facewire.networks.manifest import NetworkEntry
 
 OK, NOTE, BAD = "ok", "note", "bad"
 _MARKS = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
@@ -116,18 +117,46 @@ def _models(machine: Machine) -> Iterable[Finding]:
 
 
 def _gpu(machine: Machine) -> Iterable[Finding]:
+    """On what the decoder's networks would run, and one line for each faster way that this machine lacks."""
     if machine.decoder is None:
         return
-    import onnxruntime
+    from facewire.networks import DECODER, gpu, load_manifest
+    from facewire.networks.choice import AUTO_ORDER, PROBES, candidates, precision_for, told
+    from facewire.networks.manifest import default_directory
 
-    fast = [p for p in onnxruntime.get_available_providers() if p.startswith(("Tensorrt", "CUDA"))]
-    driver = any((machine.root / "dev" / name).exists() for name in ("nvidiactl", "nvhost-gpu", "nvgpu"))
-    if fast and driver:
-        yield Finding("gpu", OK, f"onnxruntime offers {', '.join(fast)}")
-    elif driver:
-        yield Finding("gpu", NOTE, "there is a GPU, but this onnxruntime runs on the CPU; install onnxruntime-gpu")
+    wanted = machine.decoder.network
+    try:
+        yield Finding("gpu", OK, str(gpu.find()))
+        there = True
+    except ModelError as error:
+        yield Finding("gpu", NOTE, f"{error}; the networks run on the CPU ({wanted.threads} threads)")
+        there = False
+    if there:
+        for provider in AUTO_ORDER[:-1]:
+            why_not = PROBES[provider]()
+            yield Finding(provider, NOTE if why_not else OK, why_not or "can be used")
+    provider = candidates(wanted.provider)[0].provider
+    manifest = load_manifest(default_directory(wanted.models))
+    entries = [manifest.entry(name) for name in DECODER if name in manifest.networks]
+    chosen = {entry.name: precision_for(entry, provider, wanted.precision) for entry in entries}
+    yield Finding("networks", OK, f"run on {provider}: {told(chosen)}")
+    if provider == "tensorrt":
+        yield from _engines([entry.at(chosen[entry.name]) for entry in entries])
+
+
+def _engines(entries: list[NetworkEntry]) -> Iterable[Finding]:
+    from facewire.networks import gpu
+    from facewire.networks.engines import Engines
+    from facewire.networks.tensorrt import load_tensorrt
+
+    engines = Engines(load_tensorrt(), gpu.find())
+    missing = engines.missing(entries, 1)
+    if missing:
+        names = ", ".join(entry.name for entry in missing)
+        text = f"not built yet for {names}: the first start takes minutes, or run facewire-export tensorrt"
+        yield Finding("engines", NOTE, text)
     else:
-        yield Finding("gpu", NOTE, f"none; the networks run on the CPU ({machine.decoder.network.threads} threads)")
+        yield Finding("engines", OK, f"TensorRT {engines.place.version}, all built, in {engines.folder}")
 
 
 def _camera(machine: Machine) -> Iterable[Finding]:

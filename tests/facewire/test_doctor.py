@@ -84,17 +84,46 @@ def test_display(tmp_path: Path) -> None:
     assert [f.text for f in doctor._display(hdmi)] == ["card0 HDMI-A-1"]
 
 
-def test_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxruntime
+def test_gpu(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facewire.networks import choice, gpu
 
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    assert "none" in next(iter(doctor._gpu(decoder(tmp_path)))).text
-    (tmp_path / "dev").mkdir()
-    (tmp_path / "dev/nvidiactl").touch()
-    assert "install onnxruntime-gpu" in next(iter(doctor._gpu(decoder(tmp_path)))).text
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    assert states(doctor._gpu(decoder(tmp_path))) == [OK]
+    def none() -> gpu.Gpu:
+        raise ModelError("no NVIDIA driver (libcuda.so.1 is not installed)")
+
+    machine = decoder(tmp_path, network__models=str(tiny_models))
+    monkeypatch.delenv("FACEWIRE_MODELS", raising=False)
+    monkeypatch.setattr(gpu, "find", none)
+    first, last = doctor._gpu(machine)
+    assert (first.state, last.state) == (NOTE, OK)
+    assert first.text == "no NVIDIA driver (libcuda.so.1 is not installed); the networks run on the CPU (2 threads)"
+    assert last.text.startswith("run on cpu: fp32 ")
+    (found,) = doctor.examine(decoder(tmp_path, network__provider="tensorrt"), [doctor._gpu])[1:]
+    assert found.state == BAD
+    assert "'tensorrt' cannot be used: no NVIDIA driver" in found.text
+
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Orin", (8, 7), 62464, "12.6"))
+    why_not = {"tensorrt": "cuda-python is not installed", "cuda": "not in this onnxruntime"}
+    monkeypatch.setattr(choice, "PROBES", {"cpu": lambda: None} | {k: lambda v=v: v for k, v in why_not.items()})
+    told = {f.about: f.text for f in doctor._gpu(machine)}
+    assert told["gpu"] == "Orin, compute 8.7, 62464 MiB, CUDA 12.6"
+    assert (told["tensorrt"], told["cuda"]) == tuple(why_not.values())
     assert states(doctor._gpu(encoder(tmp_path))) == []
+
+
+def test_engines(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.facewire.networks.fake_tensorrt import VERSIONS, FakeTensorrt
+
+    from facewire.networks import choice, gpu, tensorrt
+
+    monkeypatch.delenv("FACEWIRE_MODELS", raising=False)
+    monkeypatch.setenv("FACEWIRE_ENGINES", str(tmp_path))
+    monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Orin", (8, 7), 62464, "12.6"))
+    monkeypatch.setattr(choice, "PROBES", dict.fromkeys(("tensorrt", "cuda", "cpu"), lambda: None))
+    monkeypatch.setattr(tensorrt, "load_tensorrt", lambda: FakeTensorrt(VERSIONS[1]))
+    *_, networks, engines = doctor._gpu(decoder(tmp_path, network__models=str(tiny_models)))
+    assert networks.text.startswith("run on tensorrt")
+    assert engines.state == NOTE
+    assert "run facewire-export tensorrt" in engines.text
 
 
 def test_link(tmp_path: Path) -> None:
