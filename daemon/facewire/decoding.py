@@ -32,7 +32,7 @@ class Decoding:
 
     def __init__(self, networks: Networks, size: int = 512, cache: PivotCache | None = None) -> None:
         self.animator = Animator(networks, PivotCache(None) if cache is None else cache)
-        self.upscaler = Upscaler(networks.get("upscaler"), size)
+        self.upscaler = Upscaler(networks.get("upscaler"), size, networks.get("finisher"))
         self._held: tuple[Planes, Picture] | None = None
 
     @property

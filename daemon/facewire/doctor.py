@@ -100,14 +100,14 @@ def _packages(machine: Machine) -> Iterable[Finding]:
 
 
 def _models(machine: Machine) -> Iterable[Finding]:
-    from facewire.networks import DECODER, ENCODER, load_manifest
+    from facewire.networks import DECODER, ENCODER, ON_GPUS, load_manifest
     from facewire.networks.manifest import default_directory
 
     for config, names in ((machine.encoder, ENCODER), (machine.decoder, DECODER)):
         if config is None:
             continue
         manifest = load_manifest(default_directory(config.network.models))
-        lacking = [name for name in names if name not in manifest.networks]
+        lacking = [name for name in names if name not in manifest.networks and name not in ON_GPUS]
         for name in names:
             if name in manifest.networks:
                 manifest.entry(name).read()
@@ -120,7 +120,7 @@ def _gpu(machine: Machine) -> Iterable[Finding]:
     """On what the decoder's networks would run, and one line for each faster way that this machine lacks."""
     if machine.decoder is None:
         return
-    from facewire.networks import DECODER, gpu, load_manifest
+    from facewire.networks import DECODER, entries_for, gpu, load_manifest
     from facewire.networks.choice import AUTO_ORDER, PROBES, candidates, precision_for, told
     from facewire.networks.manifest import default_directory
 
@@ -137,7 +137,7 @@ def _gpu(machine: Machine) -> Iterable[Finding]:
             yield Finding(provider, NOTE if why_not else OK, why_not or "can be used")
     provider = candidates(wanted.provider)[0].provider
     manifest = load_manifest(default_directory(wanted.models))
-    entries = [manifest.entry(name) for name in DECODER if name in manifest.networks]
+    entries = entries_for(manifest, DECODER, provider)
     chosen = {entry.name: precision_for(entry, provider, wanted.precision) for entry in entries}
     yield Finding("networks", OK, f"run on {provider}: {told(chosen)}")
     if provider == "tensorrt":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.errors import ConfigError, ModelError
-from facewire.networks.session import Session
+from facewire.networks.session import Session, host
 from facewire.planes import Planes, resized, to_picture
 from facewire.types import Picture
 
@@ -50,14 +50,18 @@ def weights(starts: list[int], patch: int) -> NDArray[np.float32]:
 class Upscaler:
     """Turns reconstructions into shown pictures of `size` x `size`. Not for two threads at once (it owns buffers).
 
-    Without a network, or where nothing is enlarged, it only resizes. Raises ConfigError for a size it does not do.
+    finisher: the network that a GPU's set has for all of it. Without a network, or where nothing is enlarged, it only
+    resizes. Raises ConfigError for a size it does not do.
     """
 
-    def __init__(self, session: Session | None, size: int = 512) -> None:
+    def __init__(self, session: Session | None, size: int = 512, finisher: Session | None = None) -> None:
         if not MIN_SIZE <= size <= MAX_SIZE:
             raise ConfigError(f"size = {size}: allowed {MIN_SIZE} to {MAX_SIZE}")
         self.size = size
         self._session = session
+        # On a GPU one network does it all, for the one size that it was made for.
+        fits = finisher is not None and next(iter(finisher.outputs.values()))[1] == size
+        self._finisher = finisher if fits else None
         if session is None:
             return
         self._input, shape = next(iter(session.inputs.items()))
@@ -81,6 +85,8 @@ class Upscaler:
 
     def show(self, planes: Planes) -> Picture:
         """float32 [1, 3, coded, coded] in 0..1 to uint8 [size, size, 3]. Raises ModelError if the network fails."""
+        if self._finisher is not None:
+            return np.asarray(host(self._finisher.run({"picture": planes})["shown"])[0], np.uint8)
         large = resized(planes, self.size)
         if self._session is None or self.size <= planes.shape[-1]:
             return to_picture(large)

@@ -22,10 +22,14 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from facewire.errors import FacewireError
-from facewire.networks import open_networks
+from facewire.networks import Networks, load_manifest, open_networks
 from facewire.networks.manifest import NetworkEntry
+from facewire.networks.session import host
+from facewire.upscale import Upscaler
+from facewire_export import finisher, variants
+from facewire_export.metrics import psnr
 from facewire_export.parity import decibels
-from facewire_export.rehearsal import Feed, answers, clips_in, record, streams
+from facewire_export.rehearsal import Feed, Recording, answers, clips_in, record, streams
 from facewire_export.variants import fresh, keep
 
 PRECISION = "fp16"
@@ -36,6 +40,8 @@ LAYERS = frozenset({"Conv", "ConvTranspose"})
 a small one, and what it rounds is moved by."""
 TOLERANCE_DB = 50.0
 BATCH_DB = 90.0
+FINISHER_DB = 40.0
+"""Between an upscaler's patches, whose rims are padded and blended, and the same network over the whole picture."""
 
 
 def halved(data: bytes) -> bytes:
@@ -216,7 +222,8 @@ def write(models: str, clips: Path | None = None, say: Callable[[str], None] = p
     """Write the fp16 variant of every network that the decoder runs."""
     manifest = fresh(models)
     networks = open_networks(manifest, provider="cpu", precision="fp32")
-    recording = record(networks, streams(networks, clips_in(clips, 2), 14), 512, limit=3)
+    played = streams(networks, clips_in(clips, 2), 14)
+    recording = record(networks, played, 512, limit=3)
     for name, feeds in recording.feeds.items():
         # Runs of a network with a free batch may differ in it; their first pictures are enough.
         singles = [{key: value[:1] for key, value in feed.items()} for feed in feeds]
@@ -224,6 +231,33 @@ def write(models: str, clips: Path | None = None, say: Callable[[str], None] = p
         keep(manifest, name, PRECISION, found.data, found.free_batch)
         alone = "" if found.free_batch else "; takes one picture at a time, a batch's answers would not be the same"
         say(f"{name}: {len(found.data)} bytes, {found.db:.1f} dB from fp32{alone}")
+    if "upscaler" in recording.feeds:
+        write_finisher(models, networks, recording, say)
+
+
+def write_finisher(models: str, networks: Networks, recording: Recording, say: Callable[[str], None]) -> None:
+    """Write the finisher of a set: the upscaler over whole pictures, for GPUs. Refused where its pictures differ."""
+    manifest = load_manifest(models)
+    entry = manifest.entry("upscaler")
+    patch = entry.inputs[next(iter(entry.inputs))][-1]
+    planes = recording.feeds["generator"][0]
+    picture = host(networks["generator"].run(planes)["picture"])
+    try:
+        data = finisher.composed(freed(entry.read()), patch or 0)
+        half = halved(data)
+        (shown,) = answers(half, {"picture": picture})
+        db = psnr(Upscaler(networks["upscaler"], finisher.SHOWN).show(picture), np.asarray(shown[0], np.uint8))
+    except Exception as error:  # the upscaler is another network now
+        say(f"finisher: none, the upscaler's graph is not one that it can be made of ({' '.join(str(error).split())})")
+        return
+    if db < FINISHER_DB:
+        say(f"finisher: none, its pictures are {db:.1f} dB from the upscaler's patches, {FINISHER_DB:g} are asked")
+        return
+    sizes: variants.Shapes = {"shown": ["N", finisher.SHOWN, finisher.SHOWN, 3]}
+    coded: variants.Shapes = {"picture": ["N", 3, finisher.CODED, finisher.CODED]}
+    variants.add(manifest, finisher.NAME, "upscaler", data, coded, sizes)
+    keep(load_manifest(models), finisher.NAME, PRECISION, half, free_batch=True)
+    say(f"finisher: {len(half)} bytes, {db:.1f} dB from the upscaler's patches")
 
 
 def main(options: argparse.Namespace) -> int:

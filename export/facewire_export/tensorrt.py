@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from facewire.errors import FacewireError
-from facewire.networks import DECODER, load_manifest
+from facewire.networks import DECODER, entries_for, load_manifest
 from facewire.networks import gpu as driver
 from facewire.networks.choice import PRECISIONS, precision_for
 from facewire.networks.engines import Engines
@@ -34,15 +34,12 @@ def main(options: argparse.Namespace) -> int:
     engines = Engines(load_tensorrt(), gpu, say=lambda text: print(text, flush=True))
     print(f"{gpu}, TensorRT {engines.place.version}; engines in {engines.folder}")
     manifest = load_manifest(options.models)
-    for name in DECODER:
-        if name not in manifest.networks:
-            continue
-        entry = manifest.entry(name)
-        entry = entry.at(precision_for(entry, "tensorrt", options.precision))
+    for entry in entries_for(manifest, DECODER, "tensorrt"):
+        chosen = entry.at(precision_for(entry, "tensorrt", options.precision))
         if options.rebuild:
-            engines.drop(entry, options.batch)
-        if not engines.missing([entry], options.batch):
-            print(f"{name}: there already ({engines.path(entry, options.batch).name})")
+            engines.drop(chosen, options.batch)
+        if not engines.missing([chosen], options.batch):
+            print(f"{chosen.name}: there already ({engines.path(chosen, options.batch).name})")
             continue
-        engines.get(entry, options.batch)
+        engines.get(chosen, options.batch)
     return 0

@@ -18,6 +18,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+Shapes = dict[str, list[Any]]
+
 
 def path_of(entry: NetworkEntry, precision: str) -> Path:
     """Where the variant of a network lies: beside it."""
@@ -40,6 +42,25 @@ def keep(manifest: Manifest, name: str, precision: str, data: bytes, free_batch:
     if free_batch:
         variant["batch"] = "N"
     table["networks"][name].setdefault("variants", {})[precision] = variant
+    _write(manifest, table)
+
+
+def add(manifest: Manifest, name: str, like: str, data: bytes, inputs: Shapes, outputs: Shapes) -> None:
+    """Write a network that was made of another, and name it in the manifest; licence and folder are the other's."""
+    path = manifest.entry(like).file.with_name(f"{name}.onnx")
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+    table = _read(manifest)
+    table["networks"][name] = {
+        **{key: table["networks"][like][key] for key in ("license", "parameters")},
+        "file": path.relative_to(manifest.directory).as_posix(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "gmac": 0.0,
+        "precision": "fp32",
+        "inputs": inputs,
+        "outputs": outputs,
+    }
     _write(manifest, table)
 
 

@@ -19,15 +19,18 @@ __all__ = [
     "NetworkEntry",
     "Networks",
     "Session",
+    "entries_for",
     "load_manifest",
     "load_network",
     "open_networks",
 ]
 
 ENCODER = ("keypoints", "background")
-DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler")
-OPTIONAL = frozenset({"background", "restorer", "interpolator", "upscaler"})
+DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler", "finisher")
+OPTIONAL = frozenset({"background", "restorer", "interpolator", "upscaler", "finisher"})
 """Networks that a role can do without (a plainer rule or picture takes their place)."""
+ON_GPUS = frozenset({"finisher"})
+"""Networks that bring nothing on a CPU: the finisher is the upscaler over the whole picture, and its bytes."""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,15 @@ class Networks:
         return self.sessions.get(name)
 
 
+def entries_for(manifest: Manifest, names: tuple[str, ...], provider: str) -> list[NetworkEntry]:
+    """The networks of a role that are there and of use on a provider. Raises ModelError for one that must be there."""
+    return [
+        manifest.entry(name)
+        for name in names
+        if (name in manifest.networks or name not in OPTIONAL) and not (provider == "cpu" and name in ON_GPUS)
+    ]
+
+
 def load_network(
     name: str,
     models: str | Path | Manifest = "",
@@ -91,9 +103,9 @@ def open_networks(
     models: directory, manifest, or "" for the default. Raises ModelError.
     """
     manifest = models if isinstance(models, Manifest) else load_manifest(models)
-    wanted = [manifest.entry(name) for name in names if name in manifest.networks or name not in OPTIONAL]
     failures: list[str] = []
     for candidate in candidates(provider):
+        wanted = entries_for(manifest, names, candidate.provider)
         chosen = {entry.name: precision_for(entry, candidate.provider, precision) for entry in wanted}
         entries = [entry.at(chosen[entry.name]) for entry in wanted]
         try:

@@ -38,7 +38,8 @@ def open_window(size: int, fps: float, name: str = "window:", area: tuple[int, i
             if not gst.element_exists(element):
                 continue
             try:
-                return ScreenSink(name, ScreenOrder(f"{WORDS.get(element, element)} name=screen sync=false", size, fps, area))
+                words = f"{WORDS.get(element, element)} name=screen sync=false"
+                return ScreenSink(name, ScreenOrder(words, size, fps, area))
             except SinkError as error:
                 tried.append(f"{element} on {variable}={where}: {str(error).removeprefix(name + ': ')}")
     if not tried:

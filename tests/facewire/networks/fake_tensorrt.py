@@ -295,9 +295,11 @@ class Context:
         shapes = {name: self.get_tensor_shape(name) for name in self.engine.tensors}
 
         def array(name: str) -> Any:
-            size = int(np.prod(shapes[name])) * 4
-            self.engine.trt.cuda._inside(places[name], size)
-            block = (ctypes.c_float * (size // 4)).from_address(places[name])
+            real = self.engine.get_tensor_dtype(name) == self.engine.trt.DataType.FLOAT
+            count = int(np.prod(shapes[name]))
+            self.engine.trt.cuda._inside(places[name], count * (4 if real else 1))
+            kind: Any = ctypes.c_float if real else ctypes.c_uint8
+            block = (kind * count).from_address(places[name])
             return np.ctypeslib.as_array(block).reshape(shapes[name])
 
         def work() -> None:

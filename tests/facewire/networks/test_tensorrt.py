@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,29 @@ def test_a_decoder_that_stays_on_the_gpu(machine: FakeTensorrt, tiny_models: Pat
     again: list[str] = []
     open_networks(tiny_models, provider="tensorrt", say=again.append)
     assert again == []
+
+
+def test_only_the_finished_picture_comes_home(machine: FakeTensorrt, tiny_models: Path, tmp_path: Path) -> None:
+    from facewire_export import half
+    from facewire_export.rehearsal import shown, streams
+
+    models = shutil.copytree(tiny_models, tmp_path / "models")
+    half.write(str(models), say=lambda _: None)
+    reference = open_networks(models, provider="cpu", precision="fp32")
+    assert reference.get("finisher") is None
+    networks = open_networks(models, provider="tensorrt")
+    (messages,) = streams(reference, ["sample:"], 5)
+    wanted = list(shown(reference, messages, 512))
+    before = dict(machine.cuda.calls)
+    given = list(shown(networks, messages, 512))
+    copies = {name: machine.cuda.calls[name] - before.get(name, 0) for name in machine.cuda.calls}
+    assert [picture.shape for picture in given] == [(512, 512, 3)] * 5
+    inner = np.s_[8:-8, 8:-8]  # the tiny upscaler darkens the rim of what it sees, patch or picture
+    for one, other in zip(wanted, given, strict=True):
+        assert np.abs(one[inner].astype(int) - other[inner]).mean() < 3
+    # One download a picture, and one for the pivot's keypoints. Uploads: the pivot, then keypoints and shares.
+    assert copies["cuMemcpyDtoHAsync"] == 5 + 1
+    assert copies["cuMemcpyHtoDAsync"] <= 2 + 3 + 2
 
 
 def test_cuda_python_missing_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
