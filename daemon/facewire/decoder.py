@@ -25,7 +25,7 @@ import cv2
 
 from facewire.config import DecoderConfig, DecoderNetworkConfig
 from facewire.decoding import Decoding, Rebuilt
-from facewire.errors import PacketError
+from facewire.errors import PacketError, UnplacedError
 from facewire.inbox import Inbox
 from facewire.logs import Fault
 from facewire.networks import Networks, open_networks
@@ -39,7 +39,7 @@ from facewire.status import DecoderStatus
 from facewire.trace import Trace, trace
 from facewire.transport import Subscriber, Traffic
 from facewire.types import Picture
-from facewire.wire.packets import parse
+from facewire.wire.packets import Parser
 from facewire.wire.pivot_store import PivotCache
 from facewire.wire.returns import pack_report
 
@@ -124,6 +124,7 @@ class Decoder:
         self._heard = time.monotonic()
         self._looked = float("-inf")
         self._reporting = Reporting(device, decoding.animator.cache, self._heard)
+        self._parser = Parser()
         self._understood = 0  # garbage counted when a message was last understood
         self._hurried = 0
         self._overloaded_until = float("-inf")
@@ -174,7 +175,10 @@ class Decoder:
         if data is None:
             return
         try:
-            message = parse(data)
+            message = self._parser.parse(data)
+        except UnplacedError:
+            self._heard = time.monotonic()  # the next long bundle will do
+            return
         except PacketError as error:
             self.garbage += 1
             log.debug("dropped: %s", error)

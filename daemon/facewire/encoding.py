@@ -18,9 +18,9 @@ followed, else the largest. No face yet: nothing is sent.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, T
 from facewire.planes import resized, to_planes
 from facewire.profiles import Profile
 from facewire.still import settle
-from facewire.types import Bundle, Crop, Epoch, Frame, GridPoints, KeypointFrame, Message, Picture, Points
+from facewire.types import KEYPOINTS, Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import content_id, decode_pivot, encode_pivot, slices
@@ -103,8 +103,8 @@ class Encoding:
         self._epoch: Epoch | None = None
         self._pending: Taken | None = None
         self._is_sent = False
-        self._points: GridPoints | None = None
-        self._gathered: list[KeypointFrame] = []
+        self._gathered: list[tuple[int, Points | None]] = []
+        """Frames of the next bundle: number, keypoints (None: no face)."""
 
     @property
     def face_seen(self) -> bool:
@@ -281,7 +281,7 @@ class Encoding:
         self._policy.take(self.number, taken)
         points = self._find(coded if taken.crop == wanted else cut(picture, taken.crop, CODED_SIZE))
         step = self.profile.keypoint_step
-        reference = to_grid(points, step)
+        reference = to_grid(points, step) if step else None
         self._epoch = Epoch(
             stream=self._stream,
             number=self._epochs % 256,
@@ -296,7 +296,6 @@ class Encoding:
             reference=reference,
         )
         self._epochs += 1
-        self._points = None
         self._gather(points)
         return [*out, self._epoch]
 
@@ -315,30 +314,32 @@ class Encoding:
         return np.asarray(self._keypoints.run({"picture": planes})["keypoints"][0], np.float32)
 
     def _gather(self, points: Points | None) -> None:
-        epoch = self._epoch
-        assert epoch is not None
-        assert epoch.reference is not None
-        held = points is None
-        if points is not None:
-            self._points = settle(points, epoch.step, epoch.reference, self._points)
-        elif self._points is None:
-            return
-        assert self._points is not None
-        self._gathered.append(KeypointFrame(self.number, self._points, held))
+        self._gathered.append((self.number, points))
         counters = self.counters
         self.counters = replace(
-            counters, keypoint_frames=counters.keypoint_frames + 1, held=counters.held + held
+            counters, keypoint_frames=counters.keypoint_frames + 1, held=counters.held + (points is None)
         )
 
     def _take_full(self) -> list[Message]:
         return self._take_gathered() if len(self._gathered) >= self.profile.bundle_frames else []
 
     def _take_gathered(self) -> list[Message]:
-        if not self._gathered or self._epoch is None:
-            return []
-        bundle = Bundle(self._epoch.number, tuple(self._gathered))
-        self._gathered = []
-        return [bundle]
+        gathered, self._gathered = self._gathered, []
+        return [bundle(self._epoch, gathered)] if gathered and self._epoch is not None else []
+
+
+def bundle(epoch: Epoch, frames: Sequence[tuple[int, Points | None]]) -> Bundle:
+    """One message of keypoint frames: numbers with points float [10, 2], or None where there was no face."""
+    found = [points for _, points in frames if points is not None]
+    raw = epoch.reference is None
+    settled: Iterator[Any] = iter(found if epoch.reference is None else settle(found, epoch.step, epoch.reference))
+    points: Any = np.zeros((KEYPOINTS, 2), np.float32 if raw else np.int16)
+    out = []
+    for number, seen in frames:
+        if seen is not None:
+            points = next(settled)
+        out.append(KeypointFrame(number, points, seen is None))
+    return Bundle(epoch.number, tuple(out))
 
 
 def open_encoding(

@@ -25,6 +25,10 @@ class PacketError(FacewireError):
     """Bytes that are no valid packet (garbage, truncated, another version); the receiver counts and drops them."""
 
 
+class UnplacedError(PacketError):
+    """A packet that leans on others which did not arrive."""
+
+
 class ContainerError(FacewireError):
     """A .fw file is not one, is of another version, or holds nothing that can be decoded."""
 

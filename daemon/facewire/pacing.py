@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facewire.transport import wire_bytes
 from facewire.types import Bundle, Message, PivotSlice
-from facewire.wire.packets import pack
+from facewire.wire.packets import Packer, pack
 
 MARGIN = 0.94
 """Part of the ceiling that is filled up again each second."""
@@ -71,15 +71,19 @@ class TokenBucket:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A packed message that waits for the link. since: when it was queued; cost: bytes on the wire; part: which slice
-    of which pivot it is, None for urgent ones; length: bytes of picture in it."""
+    """A message that waits for the link, packed so that it can be read by itself. since: when it was queued; cost: bytes
+    on the wire; part: which slice of which pivot it is, None for urgent ones; length: bytes of picture in it."""
 
     since: float
+    message: Message
     data: bytes
     cost: int
-    is_bundle: bool
     part: tuple[bytes, int] | None = None
     length: int = 0
+
+    @property
+    def is_bundle(self) -> bool:
+        return isinstance(self.message, Bundle)
 
 
 class Outbox:
@@ -87,6 +91,7 @@ class Outbox:
 
     def __init__(self, cost: Callable[[int], int] = wire_bytes) -> None:
         self._cost = cost
+        self._packer = Packer()
         self._urgent: deque[Waiting] = deque()
         self._bulk: OrderedDict[tuple[bytes, int], Waiting] = OrderedDict()
         self._slice_at: float | None = None
@@ -100,9 +105,9 @@ class Outbox:
             cost = self._cost(len(data))
             if isinstance(message, PivotSlice):
                 part = (message.pivot_id, message.offset)
-                self._bulk.setdefault(part, Waiting(now, data, cost, False, part, len(message.data)))
+                self._bulk.setdefault(part, Waiting(now, message, data, cost, part, len(message.data)))
             else:
-                self._urgent.append(Waiting(now, data, cost, isinstance(message, Bundle)))
+                self._urgent.append(Waiting(now, message, data, cost))
         while len(self._urgent) > MAX_URGENT:
             self._drop_oldest()
 
@@ -130,7 +135,7 @@ class Outbox:
             self._slice_at = now
         starved = now - self._slice_at > STARVED_SECONDS
         if level >= 0 and (self._urgent or (starved and slices)):
-            return next(iter(self._bulk.values())) if starved and slices and self._bulk else self._urgent[0]
+            return next(iter(self._bulk.values())) if starved and slices and self._bulk else self._first_urgent()
         # Only out of savings: the next bundle finds the bucket at zero or above and does not wait.
         if slices and not self._urgent and self._bulk:
             first = next(iter(self._bulk.values()))
@@ -141,15 +146,22 @@ class Outbox:
         """`item`, as `next` gave it, is on its way."""
         if item.part is None:
             self._urgent.popleft()
+            self._packer.went(item.message)
         else:
             self._slice_at = now
             del self._bulk[item.part]
 
     def drain(self) -> list[bytes]:
         """All urgent messages at once: the stream is over."""
-        out = [item.data for item in self._urgent]
+        out = [self._packer.pack(item.message) for item in self._urgent]
         self._urgent.clear()
         return out
+
+    def _first_urgent(self) -> Waiting:
+        # Packed only now: what a bundle leaves out depends on which ones went before.
+        item = self._urgent[0]
+        data = self._packer.peek(item.message)
+        return replace(item, data=data, cost=self._cost(len(data)))
 
     def _drop_stale(self, now: float) -> None:
         bundles = sum(item.is_bundle for item in self._urgent)

@@ -79,7 +79,7 @@ class Epoch:
     network: bytes
     """4-byte id of the networks that the keypoints are meant for (manifest `id`)."""
     step: float
-    """Grid step of the keypoints in pixels of a 256-pixel crop, in sixteenths: 1/16 to 255/16."""
+    """Grid step of the keypoints in pixels of a 256-pixel crop, in sixteenths: 1/16 to 255/16; 0: raw points."""
     reference: GridPoints | None = field(default=None, compare=False)
     """Absolute grid points that all keypoint frames of this epoch are relative to (None: relative to zero).
 

@@ -40,7 +40,17 @@ def points(frame: int, step: float = 1.0) -> GridPoints:
 
 
 def bundle(count: int = 6, gap: int = 2, first: int = 1000, low: tuple[int, ...] = (), step: float = 1.0) -> Bundle:
-    return Bundle(3, tuple(KeypointFrame(first + gap * i, points(gap * i, step), i in low) for i in range(count)))
+    frames: list[KeypointFrame] = []
+    for i in range(count):
+        seen = points(gap * i, step) if i not in low else frames[-1].points if frames else np.zeros((10, 2), np.int16)
+        frames.append(KeypointFrame(first + gap * i, seen, i in low))
+    return Bundle(3, tuple(frames))
+
+
+def raw_bundle(count: int = 2, first: int = 1000, low: tuple[int, ...] = ()) -> Bundle:
+    nothing = np.zeros((10, 2), np.float32)
+    frames = (KeypointFrame(first + 2 * i, nothing if i in low else head(2 * i), i in low) for i in range(count))
+    return Bundle(3, tuple(frames))
 
 
 def slices() -> list[PivotSlice]:

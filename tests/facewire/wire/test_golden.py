@@ -5,10 +5,11 @@ A change that makes them fail needs a new packet version. `python -m tests.facew
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.facewire.wire.samples import bundle, epoch, slices
+from tests.facewire.wire.samples import bundle, epoch, raw_bundle, slices
 
 from facewire.types import Message
 from facewire.wire.container import Reader, Writer
@@ -23,7 +24,10 @@ PACKETS: dict[str, Message] = {
     "bundle_16_fine": bundle(count=16, step=0.25),
     "bundle_low_confidence": bundle(count=3, low=(1,)),
     "bundle_wide": bundle(count=20, gap=7),
+    "bundle_raw": raw_bundle(),
+    "epoch_raw": replace(epoch(with_reference=False), step=0.0),
 }
+STREAM: list[Message] = [*slices(), epoch(), *(bundle(first=1000 + 12 * i, low=(2,) if i == 5 else ()) for i in range(30))]
 
 
 @pytest.mark.parametrize("name", PACKETS)
@@ -37,12 +41,12 @@ def test_file(tmp_path: Path) -> None:
     golden = FOLDER / "stream.fw"
     _write_file(tmp_path / "now.fw")
     assert (tmp_path / "now.fw").read_bytes() == golden.read_bytes()
-    assert [pack(record.message) for record in Reader(golden)] == [pack(message) for message in PACKETS.values()]
+    assert [pack(record.message) for record in Reader(golden)] == [pack(message) for message in STREAM]
 
 
 def _write_file(path: Path) -> None:
     with Writer(path) as out:
-        for message in PACKETS.values():
+        for message in STREAM:
             out.write(message)
 
 

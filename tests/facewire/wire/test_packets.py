@@ -3,18 +3,20 @@ from __future__ import annotations
 import contextlib
 import random
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.facewire.wire.samples import bundle, epoch, slices
+from tests.facewire.wire.samples import bundle, epoch, raw_bundle, slices
 
-from facewire.errors import PacketError
+from facewire.errors import PacketError, UnplacedError
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 from facewire.wire import packets
-from facewire.wire.packets import pack, parse, payload_bytes
+from facewire.wire.bundles import MAX_FRAME_NUMBER, REFRESH_FRAMES
+from facewire.wire.packets import Packer, Parser, pack, parse, payload_bytes
 
 MESSAGES: list[Message] = [
     epoch(),
@@ -25,7 +27,10 @@ MESSAGES: list[Message] = [
     bundle(count=16, low=(0, 9)),
     bundle(count=17, gap=5),
     bundle(count=1),
-    bundle(count=64, gap=1, first=packets.MAX_FRAME_NUMBER - 63),
+    raw_bundle(),
+    raw_bundle(low=(0, 1)),
+    replace(epoch(with_reference=False), step=0.0),
+    bundle(count=64, gap=1, first=MAX_FRAME_NUMBER - 63),
 ]
 
 
@@ -59,6 +64,7 @@ def test_irregular_gaps() -> None:
 
 
 def test_steady_header_is_at_most_six_bytes() -> None:
+    """The long header; the short one has two bytes."""
     day = 25 * 3600 * 23
     message = bundle(count=16, first=day)
     assert len(pack(message)) - payload_bytes(message) <= 6
@@ -75,12 +81,12 @@ def test_truncation_is_refused_or_seen_elsewhere(message: Message) -> None:
     """A slice cut short is a shorter slice (its pivot's id tells); a bundle's check misses one in 256 at most."""
     data = pack(message)
     accepted = 0
-    for length in range(len(data)):
+    for length in range(2, len(data), 1 + len(data) // 80):
         with contextlib.suppress(PacketError):
             back = parse(data[:length])
             assert type(back) is type(message)
             accepted += not isinstance(back, PivotSlice)
-    assert accepted <= 0.01 * len(data)
+    assert accepted <= 1
 
 
 @pytest.mark.parametrize("message", [m for m in MESSAGES if not isinstance(m, PivotSlice)])
@@ -102,19 +108,19 @@ def test_every_bit_flip_in_an_epoch_is_noticed() -> None:
     "data",
     [
         b"",
-        b"\x13",
-        b"\x10\0",
-        b"\x14\0\0",
-        b"\x23\0\0\0\0",
-        b"\x11" * 40,
-        b"\x12" + b"x" * 8 + b"\0\0x",  # slice of an empty pivot
-        b"\x12" + b"x" * 8 + b"\xff\xff\xff\xff\xff\xff\xff\xff",
-        b"\x12" + b"x" * 8 + b"\x05\x05x",  # starts at the end
-        b"\x13\0\x80\0\0\0",  # number with a byte too many
-        b"\x13\0\0\xff\0",  # 64 frames without bits
-        b"\x13\0\0\x01\x00" + b"\xff" * 9,  # low confidence announced for no frame
-        b"\x13\0\0\x01\x02" + b"\xff" * 9,  # ... for a frame that is not there
-        b"\x13" * (packets.MAX_PACKET_BYTES + 1),
+        b"\x23",
+        b"\x20\0",
+        b"\x25\0\0",
+        b"\x13\0\0\0\0",
+        b"\x21" * 40,
+        b"\x22" + b"x" * 8 + b"\0\0x",  # slice of an empty pivot
+        b"\x22" + b"x" * 8 + b"\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x22" + b"x" * 8 + b"\x05\x05x",  # starts at the end
+        b"\x23\0\x80\0\0\0",  # number with a byte too many
+        b"\x23\0\0\xff\0",  # 64 frames without bits
+        b"\x23\0\0\x01\x00" + b"\xff" * 9,  # low confidence announced for no frame
+        b"\x23\0\0\x01\x02" + b"\xff" * 9,  # ... for a frame that is not there
+        b"\x23" * (packets.MAX_PACKET_BYTES + 1),
     ],
 )
 def test_malformed(data: bytes) -> None:
@@ -155,10 +161,10 @@ def test_garbage_is_refused_or_well_formed(data: bytes) -> None:
     parse(pack(message))
 
 
-@given(st.sampled_from([1, 2, 3]), st.binary(max_size=300))
+@given(st.sampled_from([1, 2, 3, 4]), st.binary(max_size=300))
 def test_garbage_of_each_kind(kind: int, data: bytes) -> None:
     try:
-        message = parse(bytes([0x10 | kind]) + data)
+        message = parse(bytes([0x20 | kind]) + data)
     except PacketError:
         return
     parse(pack(message))
@@ -180,14 +186,113 @@ def _mutated(dice: random.Random, data: bytearray) -> bytes:
 def test_mutated_packets_neither_crash_nor_grow() -> None:
     dice = random.Random(1)
     originals = [pack(message) for message in MESSAGES]
-    mutations = [_mutated(dice, bytearray(dice.choice(originals))) for _ in range(1000)]
+    mutations = [_mutated(dice, bytearray(dice.choice(originals))) for _ in range(400)]
     for data in mutations:
         with contextlib.suppress(PacketError):
             parse(data)
     tracemalloc.start()
-    for data in mutations[:40]:
+    for data in mutations[:20]:
         with contextlib.suppress(PacketError):
             parse(data)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2 << 20
+
+
+def stream(count: int, start: int = 1000) -> list[Message]:
+    return [epoch(), *(bundle(first=start + 12 * index) for index in range(count))]
+
+
+def assert_same(one: Sequence[Message], other: Sequence[Message]) -> None:
+    assert [pack(message) for message in one] == [pack(message) for message in other]
+
+
+def test_bundles_of_a_stream_have_a_header_of_two_bytes() -> None:
+    messages = stream(20)
+    packer, parser = Packer(), Parser()
+    packets_ = [packer.pack(message) for message in messages]
+    assert len(packets_[1]) - payload_bytes(messages[1]) == 5
+    assert {len(data) - payload_bytes(message) for data, message in zip(packets_[2:], messages[2:], strict=True)} == {2}
+    assert_same([parser.parse(data) for data in packets_], messages)
+
+
+def test_a_stream_is_refreshed_at_a_set_interval_and_when_asked() -> None:
+    packer = Packer()
+    packets_ = [packer.pack(message) for message in stream(60)]
+    long = [at for at, data in enumerate(packets_) if not data[0] & 0x80]
+    assert long == [0, 1, *range(1 + (REFRESH_FRAMES + 11) // 12, 61, (REFRESH_FRAMES + 11) // 12)]
+    packer.refresh()
+    assert not packer.pack(bundle(first=1000 + 12 * 60))[0] & 0x80
+
+
+def test_gaps_flags_epochs_and_numbers_that_are_not_steady() -> None:
+    messages: list[Message] = [
+        epoch(),
+        bundle(first=1000),
+        bundle(first=1012, low=(0, 3)),
+        bundle(first=1024, gap=3),
+        bundle(first=1050),
+        bundle(first=1062, count=1),
+        bundle(first=5000),
+        bundle(first=5012, count=64),
+        epoch(number=4),
+        bundle(first=5200),
+        replace_epoch(bundle(first=5300), 4),
+        raw_bundle(first=5400),
+    ]
+    packer, parser = Packer(), Parser()
+    assert_same([parser.parse(packer.pack(message)) for message in messages], messages)
+
+
+def replace_epoch(message: Bundle, number: int) -> Bundle:
+    return replace(message, epoch=number)
+
+
+@pytest.mark.parametrize("lost", [range(2, 3), range(2, 20), [0], [1], [0, 1]])
+def test_after_losses_nothing_is_placed_wrongly(lost: Sequence[int]) -> None:
+    messages = stream(80)
+    packer, parser = Packer(), Parser()
+    sent = [packer.pack(message) for message in messages]
+    back: list[bytes] = []
+    for at, data in enumerate(sent):
+        if at not in lost:
+            with contextlib.suppress(UnplacedError):
+                back.append(pack(parser.parse(data)))
+    whole = [pack(message) for message in messages]
+    assert set(back) <= set(whole)
+    # Without the epoch only long bundles can be placed, without the first long one only what follows the next.
+    assert parser.unplaced == (76 if 0 in lost else 20 if 1 in lost else 0) - (0 in lost and 1 in lost) * 0
+
+
+def test_an_epoch_that_got_lost_does_not_take_its_bundles_for_the_old_one() -> None:
+    packer, parser = Packer(), Parser()
+    messages = [*stream(3), epoch(number=4), *(replace_epoch(bundle(first=1036 + 12 * i), 4) for i in range(40))]
+    sent = [packer.pack(message) for message in messages]
+    del sent[4:6]  # the epoch and its first, long bundle
+    wrong = 0
+    for data in sent:
+        with contextlib.suppress(UnplacedError):
+            message = parser.parse(data)
+            wrong += isinstance(message, Bundle) and pack(message) not in map(pack, messages)
+    assert wrong == 0
+    assert parser.unplaced >= 15
+
+
+def test_a_short_bundle_alone_is_no_packet() -> None:
+    packer = Packer()
+    data = [packer.pack(message) for message in stream(2)][-1]
+    with pytest.raises(UnplacedError):
+        parse(data)
+    with pytest.raises(UnplacedError):
+        Parser().parse(data)
+
+
+@given(st.lists(st.binary(min_size=2, max_size=60), max_size=8))
+def test_garbage_in_a_stream(garbage: list[bytes]) -> None:
+    packer, parser = Packer(), Parser()
+    for message in stream(2):
+        parser.parse(packer.pack(message))
+    for data in garbage:
+        for packet in (data, bytes([data[0] | 0x80]) + data[1:]):
+            with contextlib.suppress(PacketError):
+                pack(parser.parse(packet))
