@@ -95,8 +95,8 @@ def main() -> int:
     identity = load_manifest(options.models).id.hex()
     frames = sum(map(len, found))
     text = (
-        f'"""Made by results/keypoint_tables.py from {len(found)} clips, {frames} frames, as networks {identity} see them.\n'
-        'Meaning: wire.prediction. A change needs a new wire.packets.VERSION."""\n\n'
+        f'"""Made by results/keypoint_tables.py from {len(found)} clips, {frames} frames, as networks {identity}\n'
+        'see them. Meaning: wire.prediction. A change needs a new wire.packets.VERSION."""\n\n'
         "# fmt: off\n"
         + rows("FIRST", [weights for weights, _ in firsts])
         + rows("NEXT", [weights[:-2] for weights, _ in nexts])

@@ -116,6 +116,8 @@ def _compress(options: argparse.Namespace) -> int:
         skip=options.skip,
         pivots=options.pivots,
         report=options.report,
+        append=options.append,
+        raw=options.keypoints == "raw",
     )
     return 0
 
@@ -124,7 +126,9 @@ def _decompress(options: argparse.Namespace) -> int:
     _quietly(options)
     from facewire import files
 
-    files.decompress(options.input, options.output, size=options.size, lossless=options.lossless)
+    files.decompress(
+        options.input, options.output, size=options.size, lossless=options.lossless, start=options.start
+    )
     return 0
 
 
@@ -210,6 +214,8 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--profile", choices=PROFILE_NAMES, default="vsat", help="class of link (default: vsat)")
     c.add_argument("--skip", type=int, choices=range(4), help="interpolated frames between two sent ones")
     c.add_argument("--pivots", choices=("adaptive", "first"), default="adaptive", help="when new pivots are sent")
+    c.add_argument("--keypoints", choices=("coded", "raw"), default="coded", help="raw: 8 bytes a point, to compare")
+    c.add_argument("--append", action="store_true", help="go on with OUT.fw if it is there")
     c.add_argument("--report", metavar="R.json", help="write frames, bytes by class and rates")
 
     c = command("decompress", "a .fw file to a video")
@@ -217,6 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("output", metavar="OUT", help=".mp4, .mkv, or a folder for PNGs")
     c.add_argument("--size", type=int, default=512, metavar="N", help="side of the pictures (default: 512)")
     c.add_argument("--lossless", action="store_true", help="for .mkv: keep every pixel")
+    c.add_argument("--start", type=float, default=0.0, metavar="S", help="leave out the first S seconds")
 
     c = command("inspect", "a table of packets and bytes in a .fw file")
     c.add_argument("input", metavar="IN.fw")

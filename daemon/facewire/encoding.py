@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from facewire.face.crop import cut
-from facewire.networks import ENCODER, Networks, open_networks
+from facewire.networks import ENCODER, Networks, Session, open_networks
 from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, unlikeness
 from facewire.planes import resized, to_planes
 from facewire.profiles import Profile
@@ -61,6 +61,28 @@ class EncodingCounters:
     held: int = 0
 
 
+class Numbers:
+    """Frame numbers out of the frames' times: the next one at least, further where a source paused."""
+
+    def __init__(self, fps: float, first: int = 0) -> None:
+        self.last = first - 1
+        self._fps = fps
+        self._time: float | None = None
+
+    def of(self, frame: Frame) -> int:
+        """The number of the next frame."""
+        gap = 0.0 if self._time is None else min(max(frame.time - self._time, 0.0), MAX_GAP_SECONDS)
+        self._time = frame.time
+        self.last += max(1, round(gap * self._fps))
+        return self.last
+
+
+def find_points(network: Session, coded: Picture) -> Points:
+    """Keypoints float32 [10, 2] of a coded picture."""
+    planes = resized(to_planes(coded), network.inputs["picture"][-1] or CODED_SIZE)
+    return np.asarray(network.run({"picture": planes})["keypoints"][0], np.float32)
+
+
 class Encoding:
     """The steps for one stream. Raises ModelError.
 
@@ -81,16 +103,14 @@ class Encoding:
         self.profile = profile
         self.fps = fps
         self.counters = EncodingCounters()
-        self.number = -1
-        """Number of the newest frame."""
         self._network_id = networks.id
         self._keypoints = networks["keypoints"]
-        self._keypoint_size = self._keypoints.inputs["picture"][-1] or CODED_SIZE
         self._watch = FaceWatch(finder, fps)
         self._meter = meter
         self._policy = policy or PivotPolicy(profile.pivot_interval, fps)
         self._stream = secrets.randbits(32) if stream is None else stream
         self._paced = paced
+        self._numbers = Numbers(fps)
         self._cuts = CutDetector()
         self._measure_every = max(1, round(MEASURE_SECONDS * fps))
         self._measured = -self._measure_every
@@ -105,6 +125,11 @@ class Encoding:
         self._is_sent = False
         self._gathered: list[tuple[int, Points | None]] = []
         """Frames of the next bundle: number, keypoints (None: no face)."""
+
+    @property
+    def number(self) -> int:
+        """Number of the newest frame."""
+        return self._numbers.last
 
     @property
     def face_seen(self) -> bool:
@@ -123,7 +148,7 @@ class Encoding:
 
     def push(self, frame: Frame) -> list[Message]:
         """Take the next frame; returns what is to be sent now, in order."""
-        self.number = self._number_of(frame)
+        self._numbers.of(frame)
         self.counters = replace(self.counters, frames=self.counters.frames + 1)
         self._last = frame
         if frame.picture.shape != self._shape:
@@ -194,12 +219,6 @@ class Encoding:
 
     def _has_begun(self) -> bool:
         return self._epoch is not None or self._pending is not None
-
-    def _number_of(self, frame: Frame) -> int:
-        if self._last is None:
-            return 0
-        gap = min(max(frame.time - self._last.time, 0.0), MAX_GAP_SECONDS)
-        return self.number + max(1, round(gap * self.fps))
 
     def _code(self, picture: Picture) -> list[Message]:
         """One keypoint frame, and the pivot if one is due."""
@@ -310,8 +329,7 @@ class Encoding:
         return self._find(cut(picture, current.crop, CODED_SIZE)) if self._watch.lies_in(current.crop) else None
 
     def _find(self, coded: Picture) -> Points:
-        planes = resized(to_planes(coded), self._keypoint_size)
-        return np.asarray(self._keypoints.run({"picture": planes})["keypoints"][0], np.float32)
+        return find_points(self._keypoints, coded)
 
     def _gather(self, points: Points | None) -> None:
         self._gathered.append((self.number, points))

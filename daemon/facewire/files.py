@@ -1,8 +1,9 @@
-"""File mode: `compress` a clip into a .fw file, `decompress` it into pictures. The same steps as the two daemons.
+"""File mode: `compress` a clip into a .fw file, `decompress` it into pictures.
 
-    compress      source -> Encoding -> .fw file
+    compress      source -> Lookahead -> .fw file
     decompress    .fw file -> Decoding -> as many pictures as went in -> video file or folder
 
+Messages are those of the daemons; only the choice of pivots and the length of bundles differ, since a file can wait.
 Both keep what they have when they are interrupted: a .fw file that was cut anywhere decodes up to there.
 """
 
@@ -29,7 +30,7 @@ MAX_HELD_SECONDS = 900.0
 
 
 class Encoder(Protocol):
-    """The steps of facewire.encoding.Encoding that a file needs."""
+    """The steps of facewire.lookahead.Lookahead (or facewire.encoding.Encoding) that a file needs."""
 
     def push(self, frame: Frame) -> list[Message]: ...
 
@@ -53,30 +54,37 @@ def compress(
     report: str | Path | None = None,
     models: str = "",
     encoder: Callable[[Profile, float], Encoder] | None = None,
+    append: bool = False,
+    raw: bool = False,
 ) -> Report:
     """Code a video (a path or a source SPEC) into a .fw file; returns what it costs, written to `report` as JSON too.
 
     profile: see facewire.profiles; skip: 0-3, None for the profile's; pivots: "adaptive" or "first".
-    encoder: makes the encoding steps for a profile and a frame rate (default: facewire.encoding.Encoding).
+    encoder: makes the encoding steps for a profile and a frame rate (default: facewire.lookahead.Lookahead).
+    append: go on with a .fw file that is there (the report is about what was added); raw: 8 bytes a keypoint, as in
+    the paper.
     Ctrl-C ends the file cleanly and raises FacewireError. Raises ConfigError, SourceError, ModelError, ContainerError.
     """
     out = Path(out)
     chosen = profile_by_name(profile)
     if skip is not None:
         chosen = dataclasses.replace(chosen, skip=skip)
+    if raw:
+        chosen = dataclasses.replace(chosen, keypoint_step=0.0)
     spec = _spec(source)
     if Path(spec.removeprefix("file:")).absolute() == out.absolute():
         raise FacewireError(f"{out} is the input itself; choose another name for the output")
     if report is not None and not Path(report).absolute().parent.is_dir():
         raise FacewireError(f"cannot write {report}: the folder {Path(report).parent} does not exist")
-    steps = encoder or _encoder(models, pivots)
     from facewire.sources import open_source
 
     fps = _rate(spec)
-    tally = Tally()
+    _same_rate(out, fps, append)
     with closing(open_source(spec, fps, pace=False)) as pictures:
-        encoding = steps(chosen, fps)
-        with Writer(out) as file, Progress("compress", fps) as progress:
+        with Writer(out, append=append) as file, Progress("compress", fps) as progress:
+            begun, first = file.bytes, file.next_frame
+            tally = Tally(first)
+            encoding = encoder(chosen, fps) if encoder else _encoder(chosen, fps, models, pivots, first)
             interrupted = False
             try:
                 count = 0
@@ -89,9 +97,10 @@ def compress(
             except KeyboardInterrupt:
                 interrupted = True
             _store(encoding.flush(), file, tally)
-            result = tally.report(file.bytes, 512)
+        result = tally.report(file.bytes - begun, 512)
     if not result.keypoint_frames:
-        out.unlink(missing_ok=True)
+        if not append:
+            out.unlink(missing_ok=True)
         raise SourceError(
             f"{spec}: no face was found in {count} frames, nothing to send; is a face large enough in it?"
         )
@@ -109,12 +118,14 @@ def decompress(
     lossless: bool = False,
     models: str = "",
     threads: int = 2,
+    start: float = 0.0,
     decoder: Decoder | None = None,
 ) -> int:
     """Decode a .fw file into .mp4, .mkv or a folder of PNGs, `size` pixels a side; returns the number of pictures.
 
     As many pictures come out as went in: before the first keypoint frame the first picture stands, over losses the
-    last one. decoder: the decoding steps (default: facewire.decoding.Decoding).
+    last one. start: seconds to leave out, found by the file's index. decoder: the decoding steps (default:
+    facewire.decoding.Decoding).
     Ctrl-C ends the video cleanly and raises FacewireError. Raises ContainerError, SinkError, ModelError.
     """
     source, out = Path(source), Path(out)
@@ -122,8 +133,9 @@ def decompress(
     check_out(out, size, lossless)
     fps = _stream_rate(source)
     decoding = decoder or _decoder(models, size, threads)
-    shown = (frame for record in reader for frame in decoding.push(record.message))
-    pictures = every_frame(shown, fps)
+    begin = max(0, round(start * fps))
+    shown = (frame for record in reader.since(begin) for frame in decoding.push(record.message))
+    pictures = every_frame(shown, fps, begin)
     first = next(pictures, None)
     if first is None:
         raise ContainerError(_why_empty(source, decoding))
@@ -144,13 +156,13 @@ def decompress(
     return count
 
 
-def every_frame(frames: Iterable[ShownFrame], fps: float) -> Iterator[Picture]:
-    """One picture for each frame number from 0 on: gaps hold the last picture, the first stands before itself too."""
-    expected = 0
+def every_frame(frames: Iterable[ShownFrame], fps: float, expected: int = 0) -> Iterator[Picture]:
+    """One picture for each frame number from `expected` on: gaps hold the last one, the first stands before itself."""
     last: Picture | None = None
     for frame in frames:
         gap = frame.number - expected
         if gap < 0:
+            last = frame.picture
             continue
         if gap <= MAX_HELD_SECONDS * fps:
             held = frame.picture if last is None else last
@@ -186,7 +198,7 @@ def _rate(spec: str) -> float:
 def _stream_rate(path: Path) -> float:
     tally = Tally()
     for record in Reader(path):
-        tally.add(record.message, record.record_bytes)
+        tally.add(record.message, record.packet_bytes, record.record_bytes)
         if tally.epochs:
             return tally.report(0, 1).fps
     raise ContainerError(f"{path} holds no stream that can be decoded; it may have been cut at its start")
@@ -194,7 +206,8 @@ def _stream_rate(path: Path) -> float:
 
 def _store(messages: Iterable[Message], file: Writer, tally: Tally) -> None:
     for message in messages:
-        tally.add(message, file.write(message).record_bytes)
+        record = file.write(message)
+        tally.add(message, record.packet_bytes, record.record_bytes)
 
 
 def _write_report(path: Path, report: Report) -> None:
@@ -209,10 +222,15 @@ def _why_empty(path: Path, decoding: Decoder) -> str:
     return f"{path}: {problem or 'no picture can be decoded; it was cut before its first pivot was complete'}"
 
 
-def _encoder(models: str, pivots: str) -> Callable[[Profile, float], Encoder]:
-    from facewire.encoding import open_encoding
+def _encoder(profile: Profile, fps: float, models: str, pivots: str, first: int) -> Encoder:
+    from facewire.lookahead import open_lookahead
 
-    return lambda profile, fps: open_encoding(profile, models, fps, threads=2, pivots=pivots)
+    return open_lookahead(profile, models, fps, 2, pivots, first)
+
+
+def _same_rate(path: Path, fps: float, append: bool) -> None:
+    if append and path.exists() and abs((there := _stream_rate(path)) - fps) > 0.01:
+        raise FacewireError(f"{path} has {there:g} frames a second, what is to be appended {fps:g}; use another file")
 
 
 def _decoder(models: str, size: int, threads: int) -> Decoder:

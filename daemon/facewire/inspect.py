@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facewire.errors import ContainerError
 from facewire.wire.container import Reader
-from facewire.wire.tally import Report, Tally
+from facewire.wire.tally import PEAK_SECONDS, Report, Tally
 
 MOST_EPOCHS = 40
 """Lines of the table for pivots; a longer file's rest is counted."""
@@ -31,7 +31,7 @@ def examine(path: Path) -> tuple[Report, Tally, int]:
     """Read a whole file: its report, the counts behind it, how many bytes were unreadable. Raises ContainerError."""
     reader, tally = Reader(path), Tally()
     for record in reader:
-        tally.add(record.message, record.record_bytes)
+        tally.add(record.message, record.packet_bytes, record.record_bytes)
     if not any(tally.packets.values()):
         raise ContainerError(f"{path} holds no packet that can be read; it may have been cut at its start")
     return tally.report(reader.file_bytes, reader.shown_size), tally, reader.lost_bytes
@@ -41,6 +41,11 @@ def table(report: Report, tally: Tally, lost: int = 0) -> Iterator[str]:
     """The lines that `inspect` prints."""
     yield f"{report.frames} frames, {report.seconds:.2f} s at {report.fps:g} fps, coded at {report.coded_size}"
     yield f"{report.kbps:.2f} kbit/s, {report.bpp:.6f} bit per pixel at {report.shown_size}x{report.shown_size}"
+    wire = 8 * report.wire_bytes / 1000
+    yield (
+        f"{wire / max(report.seconds, 1e-9):.2f} kbit/s on a link, headers and acknowledgements included; "
+        f"{8 * report.peak_bytes / 1000 / PEAK_SECONDS:.2f} in the fullest {PEAK_SECONDS} s"
+    )
     yield ""
     yield f"{'packets':<14}{'count':>8}{'bytes':>10}{'each':>8}{'share':>8}"
     total = max(report.total_bytes, 1)

@@ -31,16 +31,18 @@ class Profile:
     """Seconds that must lie between two new pivots."""
     announce_interval: float
     """Seconds after which the running epoch is announced again."""
+    first_pivot_seconds: float = 0.0
+    """File mode: seconds whose bytes a clip may take at once for its first pivot; 0: no more than it lasts."""
 
 
 # The ceilings are contracts of the links (README, "What it costs"); the rest follows from them. A message costs about
 # 126 B on the wire with its acknowledgement before it carries anything, so slow links bundle: on iridium, 16 keypoint
 # frames of ~8 B in one message every 1.28 s are 1.6 kbit/s, and what is left trickles the pivot.
 _ALL = (
-    Profile("iridium", 2.4, 1, 16, 2_500, 1.0, 200, 60.0, 60.0),
-    Profile("bgan", 8.0, 1, 6, 4_000, 0.5, 600, 10.0, 30.0),
+    Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 15.0),
+    Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0),
     Profile("vsat", 32.0, 1, 2, 8_000, 0.5, 1_200, 4.0, 10.0),
-    Profile("lan", 250.0, 1, 1, 12_000, 0.25, 8_000, 1.0, 5.0),
+    Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0),
 )
 
 PROFILES: dict[str, Profile] = {p.name: p for p in _ALL}

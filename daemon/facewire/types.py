@@ -7,6 +7,7 @@ from the start of the stream, so interpolated frames have numbers too.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,10 @@ class KeypointFrame:
     """Keypoints of one frame as they are sent."""
 
     number: int
-    points: GridPoints
+    points: NDArray[Any]
+    """GridPoints; or Points where they travel raw. With low confidence those of the frame before in the bundle."""
     low_confidence: bool = False
-    """No face was found in this frame, the points are the last good ones; the receiver holds its picture."""
+    """No face was found in this frame; the receiver holds its picture."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from facewire.service import Notifier
 from facewire.status import EncoderStatus
 from facewire.transport import Subscriber, Traffic
 from facewire.types import Bundle, Epoch, Frame, Message, PivotSlice
-from facewire.wire.packets import parse
+from facewire.wire.packets import Parser
 from facewire.wire.pivot import PivotAssembler
 from facewire.wire.returns import Report, pack_report
 
@@ -41,6 +41,7 @@ class Link:
     sent: list[Message] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     closed: bool = False
+    parser: Parser = field(default_factory=Parser)
 
     def join(self) -> None:
         peer = Peer(bytes([len(self.peers)]), 0, "there")
@@ -49,7 +50,7 @@ class Link:
         self.arrivals.append(Arrival(peer, pack_report(Report(device, hello=True, complete=True))))
 
     def send(self, identity: bytes, data: bytes) -> bool:
-        self.sent.append(parse(data))
+        self.sent.append(self.parser.parse(data))
         self.traffic = self.traffic.plus(len(data), False)
         return True
 
@@ -213,12 +214,13 @@ def listen(endpoint: str, seconds: float, kinds: set[str]) -> dict[str, int]:
     hello = pack_report(Report(secrets.token_bytes(4), hello=True, complete=True))
     said = False
     found: dict[str, int] = {}
+    parser = Parser()
     end = time.monotonic() + seconds
     while time.monotonic() < end and not kinds <= set(found):
         data = subscriber.receive(0.1)
         said = said or subscriber.send(hello)
         if data is not None:
-            name = type(parse(data)).__name__
+            name = type(parser.parse(data)).__name__
             found[name] = found.get(name, 0) + 1
     subscriber.close()
     return found

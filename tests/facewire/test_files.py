@@ -16,7 +16,7 @@ from facewire.errors import ContainerError, FacewireError, ModelError, SinkError
 from facewire.networks import open_networks
 from facewire.profiles import Profile
 from facewire.types import Bundle, Epoch, Frame, KeypointFrame, Message, Picture, ShownFrame
-from facewire.wire.container import Reader
+from facewire.wire.container import Reader, Record
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import encode_pivot, slices
 from facewire.wire.tally import Report
@@ -168,9 +168,8 @@ def test_cut_anywhere_decodes_up_to_the_cut(stream: Path, tiny_models: Path, tmp
 
 def test_damage_in_the_middle_keeps_time(stream: Path, tiny_models: Path, tmp_path: Path) -> None:
     data = bytearray(stream.read_bytes())
-    records = list(Reader(stream))
-    second_last = len(data) - records[-1].record_bytes - 5
-    data[second_last] ^= 0xFF
+    places = [offset for offset, record in Reader(stream).walk() if isinstance(record, Record)]
+    data[places[-1] - 5] ^= 0xFF
     (tmp_path / "hit.fw").write_bytes(data)
     count = files.decompress(tmp_path / "hit.fw", tmp_path / "o.mkv", decoder=decoding(tiny_models), size=128)
     assert count == FRAMES

@@ -21,13 +21,15 @@ REFRESH_FRAMES frames.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facewire.errors import PacketError
-from facewire.types import KEYPOINTS, Bundle, Epoch, GridPoints, KeypointFrame
+from facewire.types import KEYPOINTS, Bundle, Epoch, KeypointFrame
 from facewire.wire.bits import get_varint, put_varint
 from facewire.wire.keypoints import decode_frames, decode_raw, encode_frames, encode_raw
 
@@ -148,12 +150,14 @@ def check(name: str, value: int, least: int, most: int) -> int:
 
 def _code(bundle: Bundle, header: bytes) -> bytes:
     sure = [frame.points for frame in bundle.frames if not frame.low_confidence]
-    return (encode_raw if is_raw(bundle) else encode_frames)(sure, zlib.crc32(header))
+    seed = zlib.crc32(header)
+    return encode_raw(sure, seed) if is_raw(bundle) else encode_frames(sure, seed)
 
 
 def _bundle(epoch: int, numbers: Sequence[int], low: list[bool], code: bytes, seed: int, raw: bool) -> Bundle:
-    found = iter((decode_raw if raw else decode_frames)(code, low.count(False), seed))
-    points: GridPoints = np.zeros((KEYPOINTS, 2), np.float32 if raw else np.int16)
+    count = low.count(False)
+    found: Iterator[Any] = iter(decode_raw(code, count, seed) if raw else decode_frames(code, count, seed))
+    points: NDArray[Any] = np.zeros((KEYPOINTS, 2), np.float32 if raw else np.int16)
     frames = []
     for number, flag in zip(numbers, low, strict=True):
         if not flag:

@@ -7,7 +7,7 @@ loss, so sender and receiver hold the same points and nothing drifts.
 
     code    for each frame, for each value (x of point 0, y of point 0, x of point 1, ...): what its prediction
             (wire.prediction) missed, by an arithmetic coder (wire.rangecoder)
-            | 8 bits: low byte of the CRC-32 of all points (i16 little-endian), seeded by what belongs to them
+            | 16 bits: low half of the CRC-32 of all points (i16 little-endian), seeded by what belongs to them
 
 Step 0 stands for no grid: the points travel as floats, 8 bytes a point as in the paper, for comparison.
 """
@@ -27,6 +27,8 @@ from facewire.wire.rangecoder import RangeDecoder, RangeEncoder, get_difference,
 
 REACH = 1.25
 """Points are clipped to [-REACH, REACH]: a chin may leave the crop a little."""
+CHECK_BITS = 16
+"""A short bundle is mostly code: random bytes must hardly ever pass for one."""
 RAW_FRAME_BYTES = 4 * VALUES
 """What one frame takes without grid and coder."""
 
@@ -72,14 +74,14 @@ def encode_frames(frames: Sequence[GridPoints], seed: int = 0) -> bytes:
             put_difference(out, kind, value - predicted)
             predictor.learn(value, value - predicted)
         predictor.end_frame()
-    out.put_plain(_check(frames, seed), 8)
+    out.put_plain(_check(frames, seed), CHECK_BITS)
     return out.bytes()
 
 
 def decode_frames(data: bytes, count: int, seed: int = 0) -> list[GridPoints]:
     """The `count` frames that encode_frames coded; raises PacketError if `data` is anything else.
 
-    Any bytes are some message to an arithmetic decoder. So the code ends with an 8-bit check, which would also notice
+    Any bytes are some message to an arithmetic decoder. So the code ends with a check, which would also notice
     two machines that do not compute alike, and what was read is coded again and must give the same bytes.
     """
     source = RangeDecoder(data)
@@ -94,22 +96,23 @@ def decode_frames(data: bytes, count: int, seed: int = 0) -> list[GridPoints]:
             predictor.learn(predicted + miss, miss)
         frames.append(np.array(predictor.values, np.int16).reshape(KEYPOINTS, 2))
         predictor.end_frame()
-    if source.get_plain(8) != _check(frames, seed) or encode_frames(frames, seed) != data:
+    if source.get_plain(CHECK_BITS) != _check(frames, seed) or encode_frames(frames, seed) != data:
         raise PacketError("keypoints in packet damaged")
     return frames
 
 
 def encode_raw(frames: Sequence[Points], seed: int = 0) -> bytes:
-    """Points as big-endian floats, and the same check as 8 bits more."""
+    """Points as big-endian floats, and the same check, over those bytes."""
     body = b"".join(np.asarray(frame, ">f4").tobytes() for frame in frames)
-    return body + bytes([zlib.crc32(body, seed) & 0xFF])
+    return body + (zlib.crc32(body, seed) & 0xFFFF).to_bytes(2, "big")
 
 
 def decode_raw(data: bytes, count: int, seed: int = 0) -> list[Points]:
     """Inverse of encode_raw; raises PacketError."""
-    if len(data) != count * RAW_FRAME_BYTES + 1 or zlib.crc32(data[:-1], seed) & 0xFF != data[-1]:
+    body, check = data[:-2], int.from_bytes(data[-2:], "big")
+    if len(body) != count * RAW_FRAME_BYTES or zlib.crc32(body, seed) & 0xFFFF != check:
         raise PacketError("raw keypoints in packet damaged")
-    values = np.frombuffer(data[:-1], ">f4").astype(np.float32)
+    values = np.frombuffer(body, ">f4").astype(np.float32)
     if not np.isfinite(values).all():
         raise PacketError("raw keypoints in packet are no numbers")
     return list(values.reshape(count, KEYPOINTS, 2))
@@ -118,4 +121,4 @@ def decode_raw(data: bytes, count: int, seed: int = 0) -> list[Points]:
 def _check(frames: Sequence[GridPoints], seed: int) -> int:
     for frame in frames:
         seed = zlib.crc32(frame.astype("<i2").tobytes(), seed)
-    return seed & 0xFF
+    return seed & 0xFFFF

@@ -9,7 +9,7 @@
                           | CRC-16 (CCITT) of all before it
     kind 2, pivot slice   pivot id 8 B | offset varint | total varint | data (1 byte or more)
     kind 3, long bundle   see wire.bundles
-    kind 4, raw bundle    like a long bundle, but its code is 80 bytes of f32 for each frame, and the check in 8 bits
+    kind 4, raw bundle    like a long bundle, but its code is 80 bytes of f32 for each frame, and the check
     short bundle          see wire.bundles
 
 `pack` and `parse` know one packet at a time. A stream goes through a `Packer` and a `Parser`, which remember what short

@@ -1,5 +1,5 @@
-"""Made by results/keypoint_tables.py from 146 clips, 22708 frames, as the networks 5c7548d4 see
-them. Meaning: wire.prediction. A change needs a new wire.packets.VERSION."""
+"""Made by results/keypoint_tables.py from 146 clips, 22708 frames, as networks 5c7548d4
+see them. Meaning: wire.prediction. A change needs a new wire.packets.VERSION."""
 
 # fmt: off
 FIRST: tuple[tuple[int, ...], ...] = (

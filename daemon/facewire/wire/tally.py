@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
+from facewire.transport import wire_bytes
 from facewire.types import Bundle, Epoch, Message, PivotSlice
 from facewire.wire.packets import payload_bytes
+
+PEAK_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a stream holds and costs. Bytes are those of the file: link headers are not in."""
+    """What a stream holds and costs. Bytes are those of the file; `wire_bytes` are with what a link adds to them."""
 
     frames: int
     """Shown frames: up to the last keypoint frame, interpolated ones included."""
@@ -26,6 +30,10 @@ class Report:
     keypoint_bytes: int
     pivot_bytes: int
     total_bytes: int
+    wire_bytes: int
+    """With IP, TCP and ZMTP headers and acknowledgements, computed (see facewire.transport)."""
+    peak_bytes: int
+    """Most of those in any PEAK_SECONDS."""
 
     @property
     def header_bytes(self) -> int:
@@ -61,6 +69,11 @@ class Report:
             },
             "kbps": round(self.kbps, 4),
             "bpp": round(self.bpp, 7),
+            "wire": {
+                "bytes": self.wire_bytes,
+                "kbps": round(8 * self.wire_bytes / self.seconds / 1000, 4) if self.seconds else 0.0,
+                "peak_kbps": round(8 * self.peak_bytes / PEAK_SECONDS / 1000, 4),
+            },
         }
 
 
@@ -77,7 +90,8 @@ class EpochLine:
 class Tally:
     """Counts messages in the order of the stream. Memory grows with epochs and pivots, not with frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
+        """first: number of the frame from which on frames count."""
         self.packets = {"epoch": 0, "pivot slice": 0, "bundle": 0}
         self.packet_bytes = {"epoch": 0, "pivot slice": 0, "bundle": 0}
         self.epochs: list[EpochLine] = []
@@ -86,12 +100,16 @@ class Tally:
         self._pivots: set[bytes] = set()
         self._keypoint_frames = self._keypoint_bytes = self._pivot_bytes = 0
         self._reuses = 0
-        self._last = -1
+        self._first = first
+        self._last = first - 1
+        self._wire_bytes = self._peak = self._within = self._ahead = 0
+        self._window: deque[tuple[int, int]] = deque()
         self._fps = 0.0
         self._coded_size = 0
 
-    def add(self, message: Message, record_bytes: int) -> None:
-        """Count one message that takes `record_bytes` in the file or on the wire."""
+    def add(self, message: Message, packet_bytes: int, record_bytes: int) -> None:
+        """Count one message, as long as its packet and its record in the file are."""
+        self._pay(message, wire_bytes(packet_bytes))
         if isinstance(message, Bundle):
             kind = "bundle"
             self._keypoint_frames += len(message.frames)
@@ -109,7 +127,7 @@ class Tally:
 
     def report(self, total_bytes: int, shown_size: int) -> Report:
         """The report of all that was counted; `total_bytes` is what the whole file takes."""
-        frames = self._last + 1
+        frames = self._last + 1 - self._first
         return Report(
             frames=frames,
             fps=self._fps,
@@ -122,7 +140,24 @@ class Tally:
             keypoint_bytes=self._keypoint_bytes,
             pivot_bytes=self._pivot_bytes,
             total_bytes=total_bytes,
+            wire_bytes=self._wire_bytes,
+            peak_bytes=max(self._peak, self._within + self._ahead),
         )
+
+    def _pay(self, message: Message, cost: int) -> None:
+        """Slide the window; a pivot is paid for with the frame that it is for."""
+        self._wire_bytes += cost
+        self._ahead += cost
+        if isinstance(message, PivotSlice):
+            return
+        number = message.first_frame if isinstance(message, Epoch) else message.frames[0].number
+        if self._window:
+            number = max(number, self._window[-1][0])  # an epoch that is said again
+        self._window.append((number, self._ahead))
+        self._within, self._ahead = self._within + self._ahead, 0
+        while self._window and self._window[0][0] <= number - PEAK_SECONDS * (self._fps or 25.0):
+            self._within -= self._window.popleft()[1]
+        self._peak = max(self._peak, self._within)
 
     def _epoch(self, epoch: Epoch) -> None:
         self._fps, self._coded_size = epoch.fps, epoch.coded_size

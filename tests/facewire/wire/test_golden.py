@@ -27,7 +27,8 @@ PACKETS: dict[str, Message] = {
     "bundle_raw": raw_bundle(),
     "epoch_raw": replace(epoch(with_reference=False), step=0.0),
 }
-STREAM: list[Message] = [*slices(), epoch(), *(bundle(first=1000 + 12 * i, low=(2,) if i == 5 else ()) for i in range(30))]
+BUNDLES = [bundle(first=1000 + 12 * index, low=(2,) if index == 5 else ()) for index in range(30)]
+STREAM: list[Message] = [*slices(), epoch(), *BUNDLES]
 
 
 @pytest.mark.parametrize("name", PACKETS)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from facewire.errors import PacketError
 from facewire.types import GridPoints
-from facewire.wire.keypoints import GRID_LIMIT, decode_frames, encode_frames, from_grid, to_grid
+from facewire.wire.keypoints import decode_frames, encode_frames, from_grid, to_grid
+from facewire.wire.prediction import GRID_LIMIT
 
 grids = st.lists(
     st.lists(st.integers(-GRID_LIMIT, GRID_LIMIT), min_size=20, max_size=20).map(

@@ -1,0 +1,378 @@
+"""Encoding for files: looks at a stretch of video before it says a word about it. Messages as facewire.encoding gives
+them, so a receiver sees no difference; but nothing here waits for a network, so
+
+    pivots    are chosen by trial: candidates out of the whole stretch (a pivot need not be its first frame) are coded
+              to the bytes that the budget leaves, reconstructed, and scored against the real frames; earlier pivots
+              compete with them, for no bytes
+    bundles   are as long as they can be
+    bytes     never exceed the profile's ceiling (facewire.budget), what IP, TCP and ZMTP would add included
+
+A stretch ends where the crop moves, at a cut to another scene, or after STRETCH_SECONDS. At most that many seconds of
+coded pictures are held: 65 MB at 25 frames a second and skip 1.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewire.budget import Budget
+from facewire.encoding import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
+from facewire.face.crop import cut
+from facewire.likeness import unlike
+from facewire.networks import DECODER, Networks, open_networks
+from facewire.pivots import CutDetector
+from facewire.profiles import Profile
+from facewire.transport import wire_bytes
+from facewire.trial import reconstruct
+from facewire.types import Crop, Epoch, Frame, Message, Picture, Points
+from facewire.watching import FaceWatch, Finder
+from facewire.wire.bundles import MAX_BUNDLE_FRAMES
+from facewire.wire.keypoints import to_grid
+from facewire.wire.packets import MAX_SLICE_BYTES, Packer, pack
+from facewire.wire.pivot import content_id, encode_pivot, slices
+
+STRETCH_SECONDS = 20.0
+SAMPLES, CANDIDATES, REMEMBERED = 8, 4, 4
+"""Frames that a pivot is scored on, frames of a stretch that are tried as pivots, earlier pivots that are."""
+DRAFT_BYTES = 12_000
+"""Size at which candidates are compared with one another."""
+SWITCH = 0.03
+"""What a change of pivot must gain in unlikeness, summed over the samples: each one is seen."""
+TURN_BYTES = 300
+"""What a change of pivot costs on the wire beside the pivot: its slice's headers, the epoch, a bundle that is cut."""
+LEAST_PIVOT = 500
+"""A pivot of fewer bytes is worse than the last picture held."""
+MOST_PIVOT = 3
+"""Times the profile's pivot size that one pivot may take when there are bytes to spare."""
+ANNOUNCE_SECONDS = 10.0
+"""The epoch is said again after this long, for readers that begin in the middle or lost a record."""
+_SLACK = 0.97
+"""Part of what is allowed that is planned for: the planned bytes of keypoints are an estimate."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A pivot that the file holds."""
+
+    pivot_id: bytes
+    data: bytes
+    crop: Crop
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A keypoint frame. coded, points: None where there was no face."""
+
+    number: int
+    coded: Picture | None
+    points: Points | None
+
+
+class Lookahead:
+    """The steps for one file. Raises ModelError.
+
+    adaptive False: the first frame of a stretch is its pivot, and a stretch that only goes on keeps the last one's.
+    first: number of the first frame (a file that is appended to goes on counting). stream: random if None.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        profile: Profile,
+        finder: Finder,
+        fps: float = 25.0,
+        adaptive: bool = True,
+        first: int = 0,
+        stream: int | None = None,
+        cost: Callable[[int], int] = wire_bytes,
+    ) -> None:
+        self.counters = EncodingCounters()
+        self._networks, self._profile, self._fps, self._adaptive = networks, profile, fps, adaptive
+        self._numbers = Numbers(fps, first)
+        self._watch = FaceWatch(finder, fps)
+        self._stream = secrets.randbits(32) if stream is None else stream
+        self._cost = cost
+        self._budget = Budget(profile.ceiling_kbps * 125, profile.first_pivot_seconds)
+        self._first = first
+        self._cuts = CutDetector()
+        self._stretch: list[Seen] = []
+        self._most = max(1, round(STRETCH_SECONDS * fps / (profile.skip + 1)))
+        self._crop: Crop | None = None
+        self._shape: tuple[int, ...] = ()
+        self._goes_on = False
+        self._next = first
+        self._kept: list[Kept] = []
+        self._epoch: Epoch | None = None
+        self._epochs = 0
+        self._announced = first
+        self._packer = Packer()
+        self._waiting: Frame | None = None
+
+    def push(self, frame: Frame) -> list[Message]:
+        """Take the next frame; returns the messages of a stretch when it ends."""
+        number = self._numbers.of(frame)
+        self.counters = replace(self.counters, frames=self.counters.frames + 1)
+        out: list[Message] = []
+        if frame.picture.shape != self._shape:
+            out += self._end_stretch()
+            self._shape = frame.picture.shape
+        begun = self._epoch is not None or bool(self._stretch)
+        self._watch.update(frame.picture, number, at_once=not begun)
+        self._waiting = frame if begun or self._watch.stable else None
+        if self._waiting is not None and number >= self._next:
+            out += self._take(frame.picture, number)
+        return out
+
+    def flush(self) -> list[Message]:
+        """The end: the last frame becomes a keypoint frame, what is left of the last stretch is given out."""
+        out: list[Message] = []
+        if self._waiting is not None and self._numbers.last > self._next - self._profile.skip - 1:
+            out += self._take(self._waiting.picture, self._numbers.last)
+        return out + self._end_stretch()
+
+    def _take(self, picture: Picture, number: int) -> list[Message]:
+        self._next = number + self._profile.skip + 1
+        self._waiting = None
+        crop, out = self._watch.crop, []
+        if crop is None:
+            return []
+        if crop != self._crop:
+            out = self._end_stretch()
+            self._crop = crop
+            self._cuts.reset()
+        coded = cut(picture, crop, CODED_SIZE) if self._watch.face_seen else None
+        if coded is not None and self._cuts.update(coded):
+            out += self._end_stretch()
+        points = None if coded is None else find_points(self._networks["keypoints"], coded)
+        self._stretch.append(Seen(number, coded, points))
+        if len(self._stretch) >= self._most:
+            out += self._end_stretch()
+            self._goes_on = True
+        return out
+
+    def _end_stretch(self) -> list[Message]:
+        stretch, self._stretch = self._stretch, []
+        goes_on, self._goes_on = self._goes_on, False
+        if not stretch:
+            return []
+        # Frames that nobody can see begin with a frame without a face only after the first picture.
+        choice = self._choose(stretch, goes_on) if any(seen.coded is not None for seen in stretch) else None
+        out: list[Message] = []
+        pivots: list[Kept | None] = [None] * len(stretch) if choice is None else [*choice]
+        runs = groupby(zip(stretch, pivots, strict=True), key=lambda pair: pair[1])
+        for kept, run in runs:
+            out += self._say([seen for seen, _ in run], kept)
+        return out
+
+    def _choose(self, stretch: Sequence[Seen], goes_on: bool) -> list[Kept] | None:
+        """The pivot of each frame; None: none can be had, or needs to."""
+        allowed = self._pivot_bytes(stretch)
+        current = self._current()
+        if not self._adaptive:
+            if goes_on and current is not None:
+                return [current] * len(stretch)
+            first = next(seen for seen in stretch if seen.coded is not None)
+            return None if allowed < LEAST_PIVOT else [self._coded(first, allowed)] * len(stretch)
+        return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded).choice()
+
+    def _pivot_bytes(self, stretch: Sequence[Seen]) -> int:
+        """Bytes that pivots of a stretch may take, framing excluded."""
+        begin = (stretch[0].number - self._first) / self._fps
+        end = (stretch[-1].number - self._first + 1) / self._fps
+        points = [seen.points for seen in stretch if seen.points is not None]
+        probe = self._new_epoch(stretch[0].number, bytes(8), 1, points[0])
+        parts = [stretch[at : at + MAX_BUNDLE_FRAMES] for at in range(0, len(stretch), MAX_BUNDLE_FRAMES)]
+        messages: list[Message] = [probe]
+        messages += [bundle(probe, [(seen.number, seen.points) for seen in part]) for part in parts]
+        keypoints = sum(self._cost(len(pack(message))) for message in messages)
+        most = MOST_PIVOT * self._profile.pivot_bytes
+        allowed = min(most, _SLACK * (self._budget.allowance(begin, end) - keypoints))
+        if self._profile.first_pivot_seconds and self._epoch is None:
+            allowed = min(allowed, self._profile.first_pivot_seconds * self._profile.ceiling_kbps * 125)
+        framing = self._cost(int(max(0, allowed))) - int(max(0, allowed)) + 14
+        return int(allowed) - framing
+
+    def _coded(self, seen: Seen, allowed: int) -> Kept:
+        assert seen.coded is not None
+        assert self._crop is not None
+        data = encode_pivot(seen.coded, allowed)
+        return Kept(content_id(data), data, self._crop, self._shape)
+
+    def _usable(self) -> list[Kept]:
+        """Earlier pivots that were cut as this stretch is."""
+        return [kept for kept in self._kept if kept.crop == self._crop and kept.shape == self._shape][-REMEMBERED:]
+
+    def _current(self) -> Kept | None:
+        name = None if self._epoch is None else self._epoch.pivot_id
+        return next((kept for kept in self._usable() if kept.pivot_id == name), None)
+
+    def _say(self, run: Sequence[Seen], kept: Kept | None) -> list[Message]:
+        """The messages of a run of frames with one pivot; kept None: the receiver holds its picture."""
+        out: list[Message] = []
+        first = next((seen for seen in run if seen.points is not None), None)
+        if kept is not None and first is not None and first.points is not None:
+            out += self._open(run[0].number, kept, first.points)
+        elif self._epoch is None:
+            return []
+        epoch = self._epoch
+        assert epoch is not None
+        for at in range(0, len(run), MAX_BUNDLE_FRAMES):
+            part = run[at : at + MAX_BUNDLE_FRAMES]
+            if part[0].number - self._announced >= ANNOUNCE_SECONDS * self._fps:
+                self._announced = part[0].number
+                out.append(epoch)
+            frames = [(seen.number, seen.points if kept is not None else None) for seen in part]
+            out.append(bundle(epoch, frames))
+            held = sum(points is None for _, points in frames)
+            self.counters = replace(
+                self.counters,
+                keypoint_frames=self.counters.keypoint_frames + len(frames),
+                held=self.counters.held + held,
+            )
+        time = (run[0].number - self._first) / self._fps
+        for message in out:
+            self._budget.spend(time, self._cost(len(self._packer.pack(message))))
+        return out
+
+    def _open(self, number: int, kept: Kept, points: Points) -> list[Message]:
+        """Pivot and epoch, where they are not the running ones."""
+        if self._epoch is not None and self._epoch.pivot_id == kept.pivot_id and kept in self._usable():
+            return []
+        out: list[Message] = []
+        known = any(old.pivot_id == kept.pivot_id for old in self._kept)
+        if not known:
+            out += slices(kept.data, MAX_SLICE_BYTES)
+        self._kept = [*(old for old in self._kept if old.pivot_id != kept.pivot_id), kept][-8 * REMEMBERED :]
+        self._epoch = self._new_epoch(number, kept.pivot_id, len(kept.data), points)
+        self._epochs += 1
+        self._announced = number
+        self.counters = replace(
+            self.counters, pivots=self.counters.pivots + (not known), reuses=self.counters.reuses + known
+        )
+        return [*out, self._epoch]
+
+    def _new_epoch(self, number: int, pivot_id: bytes, pivot_bytes: int, points: Points) -> Epoch:
+        step = self._profile.keypoint_step
+        return Epoch(
+            stream=self._stream,
+            number=self._epochs % 256,
+            first_frame=number,
+            pivot_id=pivot_id,
+            pivot_bytes=pivot_bytes,
+            coded_size=CODED_SIZE,
+            fps=self._fps,
+            skip=self._profile.skip,
+            network=self._networks.id,
+            step=step,
+            reference=to_grid(points, step) if step else None,
+        )
+
+
+class Plan:
+    """Which pivot each frame of a stretch is animated from."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        stretch: Sequence[Seen],
+        known: Sequence[Kept],
+        current: Kept | None,
+        allowed: int,
+        code: Callable[[Seen, int], Kept],
+    ) -> None:
+        self._networks, self._stretch, self._known, self._current = networks, stretch, known, current
+        self._allowed, self._code = allowed, code
+        self._faces = [seen for seen in stretch if seen.coded is not None]
+        self._samples = _spread(self._faces, SAMPLES)
+
+    def choice(self) -> list[Kept] | None:
+        """A pivot for each frame; None if there is none to be had."""
+        known = [self._scores(kept.data) for kept in self._known]
+        options = [(self._known, known, self._allowed // TURN_BYTES)]
+        for picked in self._candidates() if self._allowed >= LEAST_PIVOT else ():
+            turns = 0 if len(picked) == 1 and not known else len(picked)
+            each = (self._allowed - turns * TURN_BYTES) // len(picked)
+            if each >= LEAST_PIVOT:
+                made = [self._code(seen, each) for seen in picked]
+                options.append(([*self._known, *made], [*known, *(self._scores(kept.data) for kept in made)], turns))
+        rated = []
+        for pivots, scores, turns in options:
+            total, places = self._assign(pivots, scores) if pivots else (0.0, [])
+            if places and sum(a != b for a, b in pairwise(places)) <= turns:
+                rated.append((total, [pivots[place] for place in places]))
+        if not rated:
+            return None
+        best = min(rated, key=lambda item: item[0])[1]
+        return [best[self._nearest(seen)] for seen in self._stretch]
+
+    def _candidates(self) -> Iterator[list[Seen]]:
+        """The best frame alone, and with the one that helps it most, if there is room for two."""
+        tried = _varied(self._faces, CANDIDATES)
+        drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES).data) for seen in tried])
+        best = int(drafts.mean(1).argmin())
+        yield [tried[best]]
+        if len(tried) > 1 and self._allowed >= 2 * LEAST_PIVOT:
+            together = np.minimum(drafts, drafts[best]).mean(1)
+            together[best] = np.inf
+            yield [tried[best], tried[int(together.argmin())]]
+
+    def _scores(self, pivot: bytes) -> NDArray[np.float64]:
+        """How unlike the samples are to what this pivot makes of them."""
+        points = [seen.points for seen in self._samples if seen.points is not None]
+        shown = reconstruct(self._networks, pivot, points, CODED_SIZE)
+        real = [seen.coded for seen in self._samples if seen.coded is not None]
+        return np.array([unlike(a, b) for a, b in zip(real, shown, strict=True)])
+
+    def _assign(self, pivots: Sequence[Kept], scores: Sequence[NDArray[np.float64]]) -> tuple[float, list[int]]:
+        """Viterbi: the pivot of each sample with the least sum of unlikeness and of changes; the sum, and places."""
+        table = np.stack(scores)
+        # Going on with the running pivot costs nothing, beginning with another one is a change too.
+        start = [0.0 if self._current in (None, kept) else SWITCH for kept in pivots]
+        total = table[:, 0] + np.array(start)
+        back: list[NDArray[np.int64]] = []
+        for column in table[:, 1:].T:
+            moves = total[:, None] + SWITCH * (1 - np.eye(len(pivots)))
+            back.append(moves.argmin(0))
+            total = moves.min(0) + column
+        places = [int(total.argmin())]
+        for origin in reversed(back):
+            places.append(int(origin[places[-1]]))
+        return float(total.min()), places[::-1]
+
+    def _nearest(self, seen: Seen) -> int:
+        return min(range(len(self._samples)), key=lambda at: abs(self._samples[at].number - seen.number))
+
+
+def _spread(faces: Sequence[Seen], most: int) -> list[Seen]:
+    """At most `most` of them, evenly spread."""
+    places = np.linspace(0, len(faces) - 1, min(most, len(faces)) + 2)[1:-1] if len(faces) > most else range(len(faces))
+    return [faces[round(place)] for place in places]
+
+
+def _varied(faces: Sequence[Seen], most: int) -> list[Seen]:
+    """The frame in the middle of all others' keypoints, then always the one furthest from those taken."""
+    points = np.stack([seen.points for seen in faces if seen.points is not None]).reshape(len(faces), -1)
+    picked = [int(np.abs(points - np.median(points, axis=0)).sum(1).argmin())]
+    while len(picked) < min(most, len(faces)):
+        far = np.min([np.abs(points - points[at]).sum(1) for at in picked], axis=0)
+        if far.max() <= 0:
+            break
+        picked.append(int(far.argmax()))
+    return [faces[at] for at in picked]
+
+
+def open_lookahead(
+    profile: Profile, models: str = "", fps: float = 25.0, threads: int = 2, pivots: str = "adaptive", first: int = 0
+) -> Lookahead:
+    """Lookahead with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency."""
+    from facewire.face.finder import FaceFinder
+
+    networks = open_networks(models, threads, DECODER)
+    return Lookahead(networks, profile, FaceFinder(), fps, pivots != "first", first)
