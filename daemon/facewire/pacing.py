@@ -71,8 +71,8 @@ class TokenBucket:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message that waits for the link, packed so that it can be read by itself. since: when it was queued; cost: bytes
-    on the wire; part: which slice of which pivot it is, None for urgent ones; length: bytes of picture in it."""
+    """A message that waits for the link, packed. since: when it was queued; cost: bytes on the wire; part: which slice
+    of which pivot it is, None for urgent ones; length: bytes of picture in it."""
 
     since: float
     message: Message

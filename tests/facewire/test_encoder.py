@@ -41,7 +41,7 @@ class Link:
     sent: list[Message] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     closed: bool = False
-    parser: Parser = field(default_factory=Parser)
+    parsers: dict[bytes, Parser] = field(default_factory=dict)
 
     def join(self) -> None:
         peer = Peer(bytes([len(self.peers)]), 0, "there")
@@ -50,7 +50,7 @@ class Link:
         self.arrivals.append(Arrival(peer, pack_report(Report(device, hello=True, complete=True))))
 
     def send(self, identity: bytes, data: bytes) -> bool:
-        self.sent.append(self.parser.parse(data))
+        self.sent.append(self.parsers.setdefault(identity, Parser()).parse(data))
         self.traffic = self.traffic.plus(len(data), False)
         return True
 

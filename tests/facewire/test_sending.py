@@ -13,7 +13,7 @@ from facewire.sending import DARK_SECONDS, REPEAT_PIVOTS, Sending
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
-from facewire.wire.packets import parse
+from facewire.wire.packets import Parser
 from facewire.wire.pivot import slices
 from facewire.wire.returns import Report, Want, pack_report
 
@@ -31,11 +31,13 @@ class Link:
     sent: dict[bytes, list[Message]] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)
     cut_off: list[bytes] = field(default_factory=list)
+    parsers: dict[bytes, Parser] = field(default_factory=dict)
 
     def join(self, identity: bytes, report: Report) -> None:
         peer = self.peers[identity] = Peer(identity, 0, "key")
         self.states[identity] = QUIET
         self.sent[identity] = []
+        self.parsers[identity] = Parser()
         self.say(peer, report)
 
     def say(self, peer: Peer, report: Report) -> None:
@@ -46,7 +48,7 @@ class Link:
         return arrivals
 
     def send(self, identity: bytes, data: bytes) -> bool:
-        self.sent[identity].append(parse(data))
+        self.sent[identity].append(self.parsers[identity].parse(data))
         self.totals = replace(self.totals, sent=self.totals.sent + wire_bytes(len(data), True))
         return True
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from facewire.errors import PacketError
 from facewire.wire.bits import get_varint, put_varint
-from facewire.wire.packets import MAX_FRAME_NUMBER, MAX_PIVOT_BYTES, VERSION
+from facewire.wire.bundles import MAX_FRAME_NUMBER
+from facewire.wire.packets import MAX_PIVOT_BYTES, VERSION
 
 REPORT = 8
 MAX_HAVE, MAX_WANTS, MAX_GAPS = 32, 2, 8
