@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 from facewire import validators as v
 from facewire.errors import ConfigError, FacewireError
 from facewire.networks.choice import PRECISIONS, PROVIDERS
+from facewire.pivots import PRESETS
 from facewire.profiles import PROFILES, Profile, profile
 from facewire.transport import is_loopback
 
@@ -41,10 +42,11 @@ def _section(kind: type[object]) -> Any:
 class PivotsConfig:
     """When the encoder sends a new full picture (BMVC 2022, adaptive pivot selection)."""
 
-    policy: str = _key("adaptive", v.choice("adaptive", "first"), "new pivots as the head turns, or the first for good")
+    policy: str = _key("adaptive", v.choice(*PRESETS), "when new pivots are sent: by all rules, by some, or never")
     yaw: float = _key(15.0, v.number(1, 180, "degrees"), "turn of the head that asks for a new pivot")
     pitch: float = _key(15.0, v.number(1, 180, "degrees"), "nod of the head that asks for a new pivot")
     roll: float = _key(15.0, v.number(1, 180, "degrees"), "tilt of the head that asks for a new pivot")
+    unlike: float = _key(0.065, v.number(0, 1), "guessed error of the reconstruction that asks for one; 0: never")
     background: float = _key(0.05, v.number(0, 2), "change of the background (cosine distance) that asks for one")
 
 

@@ -235,7 +235,8 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=buffer, rate=rate)
     notifier = Notifier()
     try:
-        limits = Limits(config.pivots.yaw, config.pivots.pitch, config.pivots.roll, config.pivots.background)
+        asked = config.pivots
+        limits = Limits(asked.yaw, asked.pitch, asked.roll, asked.background, asked.unlike or float("inf"))
         with link.answering():
             encoding = open_encoding(
                 profile,

@@ -25,8 +25,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from facewire.face.crop import cut
+from facewire.likeness import look
 from facewire.networks import ENCODER, Networks, Session, open_networks
-from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, unlikeness
+from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, preset, unlikeness
 from facewire.planes import resized, to_planes
 from facewire.profiles import Profile
 from facewire.still import settle
@@ -246,7 +247,7 @@ class Encoding:
             if taken.shape != picture.shape:
                 continue
             coded = cut(picture, taken.crop, CODED_SIZE)
-            scene = self._meter.measure(coded)
+            scene = self._measure(coded)
             far = distance(scene, taken.scene, self._policy.limits)
             if scene.pose is None or taken.scene.pose is None or far > nearest:
                 continue
@@ -271,11 +272,13 @@ class Encoding:
         else:
             self._cuts.reset()
         scene: Scene | None = None
-        if self.number - self._measured >= self._measure_every:
+        urgent = bool(self._forced) or (current is not None and crop != current.crop)
+        if self.number - self._measured >= (self._measure_every // 3 if urgent else self._measure_every):
             self._measured = self.number
-            scene = self._meter.measure(coded)
+            scene = self._measure(coded)
         decision: Decision = self._policy.judge(self.number, crop, scene, self._forced)
         if decision.reuse is not None:
+            self._forced = ""
             self._pending, self._is_sent = decision.reuse, False
             self.counters = replace(self.counters, reuses=self.counters.reuses + 1)
             # On a link a receiver may have come since who has not got it; in a file everybody has.
@@ -284,10 +287,13 @@ class Encoding:
             return []
         self._forced = ""
         data = encode_pivot(coded, self.profile.pivot_bytes)
-        self._pending = Taken(content_id(data), data, crop, scene or self._meter.measure(coded), self._shape)
+        self._pending = Taken(content_id(data), data, crop, scene or self._measure(coded), self._shape)
         self._is_sent = False
         self.counters = replace(self.counters, pivots=self.counters.pivots + 1)
         return list(slices(data, self.profile.slice_bytes))
+
+    def _measure(self, coded: Picture) -> Scene:
+        return replace(self._meter.measure(coded), look=look(coded, self._find(coded)))
 
     def _switch(self, picture: Picture, coded: Picture, wanted: Crop) -> list[Message]:
         """Start the pending pivot's epoch with this frame."""
@@ -371,13 +377,13 @@ def open_encoding(
 ) -> Encoding:
     """Encoding with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency.
 
-    models: directory of the networks, "" for the installed ones; pivots: "adaptive" or "first".
+    models: directory of the networks, "" for the installed ones; pivots: one of pivots.PRESETS.
     """
     from facewire.face.finder import FaceFinder
     from facewire.scene import SceneMeter
 
     networks = open_networks(models, threads, ENCODER)
-    policy = PivotPolicy(profile.pivot_interval, fps, limits, pivots == "adaptive")
+    policy = PivotPolicy(profile.pivot_interval, fps, preset(pivots, limits or Limits()), pivots != "first")
     return Encoding(
         networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, paced=paced
     )

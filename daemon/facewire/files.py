@@ -82,7 +82,8 @@ def compress(
     _same_rate(out, fps, append)
     with closing(open_source(spec, fps, pace=False)) as pictures:
         with Writer(out, append=append) as file, Progress("compress", fps) as progress:
-            begun, first = file.bytes, file.next_frame
+            first = file.next_frame
+            begun = file.bytes if first else 0
             tally = Tally(first)
             encoding = encoder(chosen, fps) if encoder else _encoder(chosen, fps, models, pivots, first)
             interrupted = False
@@ -159,11 +160,13 @@ def decompress(
 def every_frame(frames: Iterable[ShownFrame], fps: float, expected: int = 0) -> Iterator[Picture]:
     """One picture for each frame number from `expected` on: gaps hold the last one, the first stands before itself."""
     last: Picture | None = None
+    begun = False
     for frame in frames:
         gap = frame.number - expected
         if gap < 0:
-            last = frame.picture
+            last = frame.picture if not begun else last
             continue
+        begun = True
         if gap <= MAX_HELD_SECONDS * fps:
             held = frame.picture if last is None else last
             yield from (held for _ in range(gap))

@@ -32,6 +32,7 @@ ENCODER_KEYS: dict[str, tuple[list[str], list[str]]] = {
     "pivots.yaw": (["1", "180"], ["0", "181", '"15"']),
     "pivots.pitch": (["15.5"], ["-1", "nan"]),
     "pivots.roll": (["15"], ["1000", "true"]),
+    "pivots.unlike": (["0", "1.0", "0.05"], ["-0.1", "1.1"]),
     "pivots.background": (["0", "2.0"], ["-0.1", "2.1"]),
     "network.models": (['""', '"/x"'], ["1", '"a\\u0000b"']),
     "network.threads": (["1", "64"], ["0", "65", "1.0", "true"]),

@@ -163,7 +163,7 @@ def test_cut_anywhere_decodes_up_to_the_cut(stream: Path, tiny_models: Path, tmp
             counts.append(0)
     assert counts == sorted(counts)
     assert counts[0] == 0
-    assert FRAMES > counts[-1] > 0
+    assert FRAMES >= counts[-1] > counts[len(counts) // 2] > 0
 
 
 def test_damage_in_the_middle_keeps_time(stream: Path, tiny_models: Path, tmp_path: Path) -> None:

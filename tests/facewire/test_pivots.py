@@ -4,7 +4,20 @@ import numpy as np
 import pytest
 
 from facewire.face.pose import HeadPose
-from facewire.pivots import LIBRARY, CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance
+from facewire.likeness import THUMB, Look
+from facewire.pivots import (
+    LIBRARY,
+    PRESETS,
+    SAVED,
+    CutDetector,
+    Decision,
+    Limits,
+    PivotPolicy,
+    Scene,
+    Taken,
+    distance,
+    preset,
+)
 from facewire.types import Crop
 
 CROP = Crop(0, 0, 256)
@@ -128,3 +141,76 @@ def test_cuts_are_seen_and_motion_is_not() -> None:
     assert cuts.update(np.invert(np.roll(one, 128, 0)))
     cuts.reset()
     assert not cuts.update(one)
+
+
+def seen(grey: float, yaw: float = 0.0) -> Scene:
+    """A scene whose picture is all of one grey."""
+    points = np.zeros((10, 2), np.float32)
+    return Scene(HeadPose(yaw, 0, 0), None, Look(np.full((THUMB, THUMB, 3), grey, np.float32), points))
+
+
+def test_the_guard_asks_although_the_head_has_not_turned() -> None:
+    """The lights go out: after two measurements a new pivot; when they are on again, the old one."""
+    policy = PivotPolicy(4.0, FPS)
+    policy.take(0, taken(0, seen(0.5)))
+    assert policy.judge(200, CROP, seen(0.52)) == Decision()
+    assert policy.judge(212, CROP, seen(0.3)) == Decision()
+    assert policy.judge(224, CROP, seen(0.3)).new
+    policy.take(224, taken(1, seen(0.3)))
+    assert policy.judge(300, CROP, seen(0.5)) == Decision()
+    again = policy.judge(312, CROP, seen(0.5)).reuse
+    assert again is not None
+    assert again.pivot_id == bytes(8)
+
+
+def test_a_cut_back_to_a_known_scene_costs_no_picture() -> None:
+    policy = PivotPolicy(4.0, FPS)
+    policy.take(0, taken(0, seen(0.5)))
+    assert policy.judge(100, CROP, seen(0.9), "scene cut").new
+    policy.take(100, taken(1, seen(0.9)))
+    assert policy.judge(104, CROP, seen(0.5), "scene cut") == Decision()  # flicker: not at once
+    back = policy.judge(150, CROP, seen(0.5), "scene cut")
+    assert back.reuse is not None
+    assert back.why == "scene cut"
+    policy.take(150, back.reuse)
+    assert policy.judge(200, CROP, seen(0.1), "scene cut").new
+
+
+def test_a_source_that_is_cut_for_ever_gets_what_was_saved_up_and_then_its_share() -> None:
+    policy = PivotPolicy(4.0, FPS)
+    policy.take(0, taken(0, seen(0.0)))
+    pivots = 0
+    seconds = 120
+    for number in range(1, int(seconds * FPS)):
+        if policy.judge(number, CROP, seen(number % 97 / 97), "scene cut").new:
+            pivots += 1
+            policy.take(number, taken(number % 251 + 1, seen(-1.0)))
+    assert seconds / 4 - 1 <= pivots <= seconds / 4 + SAVED
+
+
+@pytest.mark.parametrize(
+    ("name", "asks"),
+    [
+        ("adaptive", {"yaw", "pitch", "roll", "room", "light"}),
+        ("paper", {"yaw", "pitch", "roll", "room"}),
+        ("pose", {"yaw", "pitch", "roll"}),
+        ("background", {"room"}),
+        ("yaw", {"yaw"}),
+        ("pitch", {"pitch"}),
+        ("roll", {"roll"}),
+        ("first", set()),
+    ],
+)
+def test_presets_are_the_parts_of_the_rule(name: str, asks: set[str]) -> None:
+    limits = preset(name, Limits(yaw=10))
+    others = {
+        "yaw": scene(yaw=20),
+        "pitch": scene(pitch=20),
+        "roll": scene(roll=20),
+        "room": scene(room=1),
+        "light": seen(0.9),
+    }
+    pivots = {what: seen(0.1) if what == "light" else scene() for what in others}
+    found = {what for what, other in others.items() if distance(other, pivots[what], limits) > 1}
+    assert found == asks
+    assert set(PRESETS) == {"adaptive", "paper", "pose", "background", "yaw", "pitch", "roll", "first"}

@@ -12,7 +12,8 @@
 A frame of low confidence has no points of its own: those of the frame before it in the bundle, or zeros.
 
 A short header leaves to the receiver what it knows: its epoch is the newest one announced, frames are spaced by that
-epoch's skip + 1, and the first number is the lowest with this low byte that is above the last one received. Because
+epoch's skip + 1, and the first number is the lowest with this low byte that is above the last one received (in a new
+epoch: not below its first frame). Because
 the check covers the long form, a receiver that missed an epoch, or more than 256 frames, does not place a bundle
 wrongly but refuses it, until the next long one. A sender writes the long form after each announcement and every
 REFRESH_FRAMES frames.

@@ -186,13 +186,18 @@ class Reader:
 
         Reads the whole file where the index does not lead there.
         """
-        epoch, place = self._find(frame)
+        epoch, place = self._find(frame) if frame > 0 else (None, None)
         if epoch is None or place is None:
             yield from self
             return
         parser = Parser()
-        yield from self._opening(epoch, parser)
-        for offset, record in self._walk(max(epoch.offset, place.offset), parser):
+        found, whole = 0, False
+        for opening in self._opening(epoch, parser):
+            found += len(opening.message.data) if isinstance(opening.message, PivotSlice) else 0
+            yield opening
+            whole = isinstance(opening.message, Epoch) and found >= opening.message.pivot_bytes
+        # Slices that come after their epoch lie before the place.
+        for offset, record in self._walk(max(epoch.offset, place.offset) if whole else epoch.offset, parser):
             if isinstance(record, Record) and offset != epoch.offset:
                 yield record
 

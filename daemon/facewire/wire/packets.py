@@ -128,7 +128,7 @@ class Parser:
         self.unplaced = 0
         """Short bundles that were refused."""
         self._epoch: Epoch | None = None
-        self._last: int | None = None
+        self._last = -1
 
     def parse(self, data: bytes) -> Message:
         """The message in `data`; raises PacketError if it is none, UnplacedError if it leans on what did not come."""
@@ -140,16 +140,15 @@ class Parser:
             self.unplaced += 1
             raise
         if isinstance(message, Epoch):
-            if self._epoch is not None and message.stream != self._epoch.stream:
-                self._last = None
+            known = self._epoch
+            if known is None or (message.stream, message.number) != (known.stream, known.number):
+                self._last = message.first_frame - 1
             self._epoch = message
         elif isinstance(message, Bundle):
             self._last = message.frames[-1].number
         return message
 
     def _short(self, data: bytes, epoch: Epoch) -> Message:
-        if self._last is None:
-            raise UnplacedError("short bundle before the first long one")
         try:
             return parse_short(data, epoch, self._last, _lead(BUNDLE))
         except PacketError as error:

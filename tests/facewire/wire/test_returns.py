@@ -61,4 +61,4 @@ def test_what_is_out_of_range_is_refused() -> None:
     with pytest.raises(PacketError, match="no pivot has"):
         parse_report(too_far)
     with pytest.raises(PacketError, match="version"):
-        parse_report(b"\x28" + pack_report(PLAIN)[1:])
+        parse_report(b"\x38" + pack_report(PLAIN)[1:])
