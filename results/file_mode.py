@@ -2,9 +2,9 @@
 
     python results/file_mode.py CLIPS --weights DIR [--samples 5]
 
-For each clip and profile: bytes by class, bits per pixel, the rate with IP, TCP and ZMTP computed, pivots; and SqueezeNet
-LPIPS at 512x512 of some keypoint frames, evenly spread, through the real decode path. For bgan three ways to choose the
-pivot, at the same bytes: `first` (the first frame), `one` (the best frame of each stretch), `adaptive` (one or two).
+For each clip and profile: bytes by class, bits per pixel, the rate with IP, TCP and ZMTP computed, pivots; and LPIPS
+(SqueezeNet, 512x512) of some keypoint frames, evenly spread, through the real decode path. For bgan there are three ways
+to choose pivots, at the same bytes: `first` (first frame), `one` (best frame of a stretch), `adaptive` (one or two).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "daemon"), str(ROOT / "export")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "export"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
 import cv2
 import torch
@@ -91,13 +91,15 @@ def main() -> int:
     for profile, way in WAYS:
         of = [row for row in rows if (row["profile"], row["way"]) == (profile, way)]
         total, frames = sum(row["bytes"]["total"] for row in of), sum(row["frames"] for row in of)
+        keypoints = sum(row["bytes"]["keypoints"] for row in of)
         means.append({
             "profile": profile, "way": way, "clips": len(of),
             "lpips": round(float(np.mean([row["lpips"] for row in of])), 4),
-            "bpp": round(8 * total / frames / SIZE**2, 6), "bpp_mean_of_clips": round(float(np.mean([r["bpp"] for r in of])), 6),
+            "bpp": round(8 * total / frames / SIZE**2, 6),
+            "bpp_mean_of_clips": round(float(np.mean([row["bpp"] for row in of])), 6),
             "wire_kbps_max": max(row["wire"]["kbps"] for row in of),
             "peak_kbps_max": max(row["wire"]["peak_kbps"] for row in of),
-            "keypoint_bytes": round(sum(r["bytes"]["keypoints"] for r in of) / sum(r["keypoint_frames"] for r in of), 3),
+            "keypoint_bytes": round(keypoints / sum(row["keypoint_frames"] for row in of), 3),
             "pivots": sum(row["pivots"] for row in of), "reuses": sum(row["pivot_reuses"] for row in of),
         })  # fmt: skip
     lines = [",\n  ".join(json.dumps(row) for row in group) for group in (means, rows)]

