@@ -3,8 +3,8 @@
     python results/file_mode.py CLIPS --weights DIR [--samples 5]
 
 For each clip and profile: bytes by class, bits per pixel, the rate with IP, TCP and ZMTP computed, pivots; and LPIPS
-(SqueezeNet, 512x512) of some keypoint frames, evenly spread, through the real decode path. For bgan there are three ways
-to choose pivots, at the same bytes: `first` (first frame), `one` (best frame of a stretch), `adaptive` (one or two).
+(SqueezeNet, 512x512) of some keypoint frames, evenly spread, through the real decode path. For bgan three ways to
+choose pivots, at the same bytes: `first` (the first frame), `one` (best frame of a stretch), `adaptive` (one or two).
 """
 
 from __future__ import annotations
