@@ -13,10 +13,9 @@ A frame of low confidence has no points of its own: those of the frame before it
 
 A short header leaves to the receiver what it knows: its epoch is the newest one announced, frames are spaced by that
 epoch's skip + 1, and the first number is the lowest with this low byte that is above the last one received (in a new
-epoch: not below its first frame). Because
-the check covers the long form, a receiver that missed an epoch, or more than 256 frames, does not place a bundle
-wrongly but refuses it, until the next long one. A sender writes the long form after each announcement and every
-REFRESH_FRAMES frames.
+epoch: not below its first frame). Because the check covers the long form, a receiver that missed an epoch, or more than
+256 frames, does not place a bundle wrongly but refuses it, until the next long one. A sender writes the long form after
+each announcement and every REFRESH_FRAMES frames.
 """
 
 from __future__ import annotations
@@ -79,12 +78,16 @@ def is_steady(bundle: Bundle, epoch: Epoch | None, last: int | None) -> bool:
 
 def long_header(bundle: Bundle, lead: int) -> bytes:
     frames = bundle.frames
-    count = check("frames in bundle", len(frames), 1, MAX_BUNDLE_FRAMES)
+    check("frames in bundle", len(frames), 1, MAX_BUNDLE_FRAMES)
     check("frame number", frames[0].number, 0, MAX_FRAME_NUMBER)
     check("frame number", frames[-1].number, 0, MAX_FRAME_NUMBER)
     gaps = [check("gap", b.number - a.number, 1, MAX_GAP) for a, b in pairwise(frames)]
-    low = [frame.low_confidence for frame in frames]
-    out = bytearray([lead, bundle.epoch % 256]) + put_varint(frames[0].number)
+    return _long_header(lead, bundle.epoch, frames[0].number, gaps, [frame.low_confidence for frame in frames])
+
+
+def _long_header(lead: int, epoch: int, first: int, gaps: Sequence[int], low: list[bool]) -> bytes:
+    count = len(low)
+    out = bytearray([lead, epoch % 256]) + put_varint(first)
     if count <= _STEADY_FRAMES and len(set(gaps)) <= 1 and all(gap <= _STEADY_GAP for gap in gaps):
         out.append((count - 1) << 3 | ((gaps[0] - 1) if gaps else 0) << 1 | any(low))
     else:
@@ -130,16 +133,16 @@ def parse_long(data: bytes, raw: bool) -> Bundle:
 def parse_short(data: bytes, epoch: Epoch, last: int, long_lead: int) -> Bundle:
     """Inverse of pack_short for a receiver that knows `epoch` and the `last` number; raises PacketError."""
     count = (data[0] & 63) + 1
-    first = last + 1 + ((data[1] - last - 1) & 0xFF)
-    numbers = [first + index * (epoch.skip + 1) for index in range(count)]
     low, at = [False] * count, 2
     if data[0] & _LOW:
         low, at = _get_flags(data, at, count)
+    gap = epoch.skip + 1
+    first = last + 1 + ((data[1] - last - 1) & 0xFF)
+    numbers = [first + index * gap for index in range(count)]
     if numbers[-1] > MAX_FRAME_NUMBER:
         raise PacketError("frame number in bundle out of range")
-    blank = np.zeros((KEYPOINTS, 2), np.int16)
-    shell = Bundle(epoch.number, tuple(KeypointFrame(n, blank, flag) for n, flag in zip(numbers, low, strict=True)))
-    return _bundle(epoch.number, numbers, low, data[at:], zlib.crc32(long_header(shell, long_lead)), raw=False)
+    seed = zlib.crc32(_long_header(long_lead, epoch.number, first, [gap] * (count - 1), low))
+    return _bundle(epoch.number, numbers, low, data[at:], seed, raw=False)
 
 
 def check(name: str, value: int, least: int, most: int) -> int:
