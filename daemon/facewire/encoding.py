@@ -293,7 +293,10 @@ class Encoding:
         return list(slices(data, self.profile.slice_bytes))
 
     def _measure(self, coded: Picture) -> Scene:
-        return replace(self._meter.measure(coded), look=look(coded, self._find(coded)))
+        scene = self._meter.measure(coded)
+        if self._policy.limits.unlike == float("inf"):
+            return scene
+        return replace(scene, look=look(coded, self._find(coded)))
 
     def _switch(self, picture: Picture, coded: Picture, wanted: Crop) -> list[Message]:
         """Start the pending pivot's epoch with this frame."""

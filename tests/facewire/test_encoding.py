@@ -72,7 +72,14 @@ class Head:
 class Bench:
     """An Encoding with its fakes, and a feed of frames."""
 
-    def __init__(self, paced: bool = False, interval: float = 1.0, skip: int = 1, bundle_frames: int = 2) -> None:
+    def __init__(
+        self,
+        paced: bool = False,
+        interval: float = 1.0,
+        skip: int = 1,
+        bundle_frames: int = 2,
+        unlike: float = float("inf"),  # the camera's picture swings: off where it is not what is tested
+    ) -> None:
         self.keypoints, self.faces, self.head = Keypoints(), Faces(), Head()
         self.shape = SHAPE
         self.fed = 0
@@ -82,7 +89,7 @@ class Bench:
             link,
             self.faces,
             self.head,
-            policy=PivotPolicy(interval, 25.0, Limits()),
+            policy=PivotPolicy(interval, 25.0, Limits(unlike=unlike)),
             stream=7,
             paced=paced,
         )
@@ -338,3 +345,25 @@ def test_a_real_face_through_the_real_parts(tiny_models: Path) -> None:
     source.close()
     assert epochs_of(messages)[0].first_frame == 0
     assert len(frames_of(messages)) >= 14
+
+
+def test_light_that_changes_brings_a_pivot_and_the_way_back_none() -> None:
+    bench = Bench(unlike=0.065)
+
+    def lit(share: float) -> list[Message]:
+        out: list[Message] = []
+        for _ in range(60):
+            picture = (camera(50) * share).astype(np.uint8)
+            out += bench.encoding.push(Frame(picture, bench.fed / 25))
+            bench.fed += 1
+        return out
+
+    lit(1.0)
+    before = bench.encoding.counters
+    dimmed = lit(0.5)
+    assert len(epochs_of(dimmed)) == 1
+    assert of(PivotSlice, dimmed)
+    back = lit(1.0)
+    assert len(epochs_of(back)) == 1
+    assert not of(PivotSlice, back)
+    assert bench.encoding.counters.reuses == before.reuses + 1

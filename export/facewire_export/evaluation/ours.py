@@ -91,7 +91,7 @@ def stream_of(messages: Sequence[Message], rate: dict[str, Any], profile: Profil
     """What is to be known of a stream besides its messages."""
     tally, pivots = Tally(), Pivots()
     for message in messages:
-        tally.add(message, 0)
+        tally.add(message, 0, 0)
         pivots.push(message)
     epochs = tuple(
         (line.first_frame, line.pivot_id.hex(), 0 if line.reused else line.pivot_bytes) for line in tally.epochs
