@@ -25,11 +25,13 @@ ENOUGH = 0.5
 
 @dataclass(frozen=True)
 class Entry:
-    """One codec at one rate by one metric. clips: on how many the rate was reached; theirs and ours: means over those.
-    lowest, at_lowest: mean rate of its lowest points, kbit/s, and their mean score."""
+    """One codec at one rate by one metric. clips: on how many (of so many) it gets down to the rate with a score; theirs
+    and ours: means over those; blind: on how many it gets down, but only we have a score. lowest, at_lowest: mean rate
+    of its lowest points, kbit/s, and their mean score."""
 
     family: str
     clips: int
+    blind: int
     of: int
     theirs: float | None
     ours: float | None
@@ -42,8 +44,15 @@ class Entry:
         return self.of > 0 and self.clips >= ENOUGH * self.of and self.theirs is not None and self.ours is not None
 
     @property
+    def faceless(self) -> bool:
+        """It gets down to the rate, but in its pictures no face is found that could be judged."""
+        return not self.reached and self.of > 0 and self.blind >= ENOUGH * self.of
+
+    @property
     def we_win(self) -> bool | None:
         """None where there is nothing to compare, or a dead heat."""
+        if self.faceless:
+            return True
         if not self.reached or self.theirs is None or self.ours is None or self.theirs == self.ours:
             return None
         return (self.ours < self.theirs) == (self.metric in LOWER)
@@ -106,7 +115,9 @@ def _entry(results: Results, family: str, metric: str, targets: Mapping[str, flo
     theirs: list[float] = []
     ours: list[float] = []
     lowest: list[tuple[float, float]] = []
+    blind = 0
     for clip, target in targets.items():
+        floor = min(r["kbps"][rate] for name in names if (r := results.records[name].get(clip)) is not None)
         points = _points(results, names, clip, metric, rate)
         if points:
             lowest.append(min(points))
@@ -115,9 +126,11 @@ def _entry(results: Results, family: str, metric: str, targets: Mapping[str, flo
         if score is not None and mine is not None:
             theirs.append(score)
             ours.append(mine)
+        blind += score is None and mine is not None and floor <= target
     return Entry(
         family,
         len(theirs),
+        blind,
         len(targets),
         mean(theirs),
         mean(ours),

@@ -159,6 +159,8 @@ def contests(results: Results, rate: str) -> list[Table]:
 
 def _short(entry: Entry) -> str:
     digits = DIGITS[entry.metric]
+    if entry.faceless:
+        return "won (no face is found in theirs)"
     if not entry.reached:
         return f"cannot ({cell(entry.lowest, 1)} at least: {cell(entry.at_lowest, digits)})"
     mark = {True: "won", False: "LOST", None: "even"}[entry.we_win]

@@ -86,6 +86,17 @@ def test_the_first_picture_can_be_told_apart() -> None:
     assert rows["av1-live-512-q70"].later == pytest.approx(3.0)
 
 
+def test_a_codec_in_whose_pictures_no_face_is_found_loses() -> None:
+    found = results([
+        record("a", "bgan", 10.0, identity=0.8),
+        record("a", "av1-live-128-half-q70", 7.0, identity=None),
+    ])  # fmt: skip
+    entry = contest(found)[1]["identity"][0]
+    assert entry.faceless
+    assert entry.we_win is True
+    assert "no face is found" in contests(found, "all_in")[0].markdown()
+
+
 def test_tables_say_it_plainly() -> None:
     found = results([
         record("a", "bgan", 10.0, lpips=0.2, psnr=20.0),
