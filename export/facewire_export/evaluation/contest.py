@@ -25,9 +25,12 @@ ENOUGH = 0.5
 
 @dataclass(frozen=True)
 class Entry:
-    """One codec at one rate by one metric. clips: on how many (of so many) it gets down to the rate with a score; theirs
-    and ours: means over those; blind: on how many it gets down, but only we have a score. lowest, at_lowest: mean rate
-    of its lowest points, kbit/s, and their mean score."""
+    """One codec at one rate by one metric.
+
+    clips: on how many (of so many) it gets down to the rate with a score; theirs and ours: means over those; blind: on
+    how many it gets down, but only we have a score; lowest, at_lowest: mean rate of its lowest points, kbit/s, and
+    their mean score.
+    """
 
     family: str
     clips: int
