@@ -28,13 +28,11 @@ from facewire.networks.session import host
 from facewire.upscale import Upscaler
 from facewire_export import finisher, variants
 from facewire_export.metrics import psnr
-from facewire_export.parity import decibels
+from facewire_export.parity import decibels, is_place
 from facewire_export.rehearsal import Feed, Recording, answers, clips_in, record, streams
 from facewire_export.variants import fresh, keep
 
 PRECISION = "fp16"
-PLACES = ("keypoints",)
-"""A tensor whose name contains one of these holds places, not colours."""
 LAYERS = frozenset({"Conv", "ConvTranspose"})
 """Where the search for what a place is computed from ends. The layer whose output is a place stays in fp32 too: it is
 a small one, and what it rounds is moved by."""
@@ -92,11 +90,10 @@ def geometry(model: Any) -> set[str]:
             if node.name in seen or node.op_type in LAYERS:
                 continue
             seen.add(node.name)
+            if node.op_type == "GridSample":
+                continue  # what is looked up is colours again
             waiting += [user for name in node.output for user in users.get(name, [])]
         found.update(seen)
-
-    def is_place(name: str) -> bool:
-        return any(part in name for part in PLACES)
 
     back(node.input[1] for node in model.graph.node if node.op_type == "GridSample")
     back(value.name for value in model.graph.output if is_place(value.name))
@@ -196,17 +193,17 @@ def made(entry: NetworkEntry, feeds: Sequence[Feed]) -> Half:
     wanted = [answers(single, feed) for feed in feeds]
     together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
     joined = [np.concatenate([answer[i] for answer in wanted]) for i in range(len(wanted[0]))]
-    free = freed(single)
+    free, names = freed(single), list(entry.outputs)
     try:
-        free_batch = decibels([joined], [answers(free, together)]) >= BATCH_DB
+        free_batch = decibels([joined], [answers(free, together)], names) >= BATCH_DB
     except Exception:  # ONNX Runtime's, of several kinds: a graph that cannot compute a batch at all
         free_batch = False
     if free_batch:
         data = halved(free)
-        db = decibels([joined], [answers(data, together)])
+        db = decibels([joined], [answers(data, together)], names)
     else:
         data = halved(single)
-        db = decibels(wanted, [answers(data, feed) for feed in feeds])
+        db = decibels(wanted, [answers(data, feed) for feed in feeds], names)
     if db < TOLERANCE_DB:
         raise FacewireError(f"{entry.name}: fp16 is {db:.1f} dB from fp32, {TOLERANCE_DB:g} are asked")
     return Half(data, db, free_batch)

@@ -37,19 +37,31 @@ PICTURES_DB = {"int8": 40.0, "fp16": 40.0}
 WORST_DB below. 40 dB is an error of one grey level in a hundred: less than the H.264 after it makes."""
 WORST_DB = 6.0
 OUTPUT_DB = {"int8": 40.0, "fp16": 50.0}
-"""The same for each output of each network, where 0 dB is an error as large as the output's largest value."""
+"""The same for each output of each network, where 0 dB is an error as large as the output's largest value, or as half
+a picture."""
 
 
-def decibels(wanted: Sequence[Sequence[NDArray[Any]]], given: Sequence[Sequence[NDArray[Any]]]) -> float:
+PLACES = ("keypoints", "displacement")
+"""A tensor whose name contains one of these holds places: 1 is half a picture, whatever it holds at the moment."""
+
+
+def is_place(name: str) -> bool:
+    """Whether a tensor of this name holds places."""
+    return any(part in name for part in PLACES)
+
+
+def decibels(
+    wanted: Sequence[Sequence[NDArray[Any]]], given: Sequence[Sequence[NDArray[Any]]], names: Sequence[str]
+) -> float:
     """The worst output's distance between two lists of answers: 10 log10(peak^2 / mean squared error), PERFECT_DB at
-    most; -inf where an answer is not finite. Pictures in 0..1 have a peak of about 1."""
-    return min(_decibels([w[i] for w in wanted], [g[i] for g in given]) for i in range(len(wanted[0])))
+    most; -inf where an answer is not finite. The peak is the output's own (pictures in 0..1: about 1), for places 1."""
+    return min(_decibels([w[i] for w in wanted], [g[i] for g in given], name) for i, name in enumerate(names))
 
 
-def _decibels(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> float:
+def _decibels(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]], name: str) -> float:
     if not all(np.isfinite(answer).all() for answer in given):
         return float("-inf")
-    peak = max(float(np.abs(answer).max()) for answer in wanted) or 1.0
+    peak = 1.0 if is_place(name) else max(float(np.abs(answer).max()) for answer in wanted) or 1.0
     error = float(np.mean([np.mean((w.astype(np.float64) - g) ** 2) for w, g in zip(wanted, given, strict=True)]))
     return PERFECT_DB if error == 0 else min(PERFECT_DB, float(10 * np.log10(peak * peak / error)))
 
@@ -92,7 +104,7 @@ def compare(reference: Networks, other: Networks, name: str, feeds: Sequence[Fee
             "finite": finite,
             "max_error": float(f"{max(float(a.max()) for a in apart):.3g}"),
             "mean_error": float(f"{np.mean([a.mean() for a in apart]):.3g}"),
-            "db": round(_decibels([w for w, _ in pairs], [g for _, g in pairs]), 2),
+            "db": round(_decibels([w for w, _ in pairs], [g for _, g in pairs], output), 2),
         }
     return result
 

@@ -92,7 +92,8 @@ def quantised(entry: NetworkEntry, feeds: Sequence[Feed], target: float = TARGET
         )
         quantizer.quantize_model()
         data: bytes = quantizer.model.model.SerializeToString()
-        return Quantised(data, tuple(kept), decibels(wanted, [answers(data, feed) for feed in unseen]))
+        found = [answers(data, feed) for feed in unseen]
+        return Quantised(data, tuple(kept), decibels(wanted, found, list(entry.outputs)))
 
     found = attempt([])
     if found.db < target:

@@ -122,9 +122,13 @@ def test_int8_within_its_target(tmp_path: Path) -> None:
 
 def test_decibels() -> None:
     one = [[np.ones((2, 2))]]
-    assert parity.decibels(one, one) == 100
-    assert parity.decibels(one, [[np.full((2, 2), 1.1)]]) == pytest.approx(20)
-    assert parity.decibels(one, [[np.full((2, 2), np.nan)]]) == float("-inf")
+    off, nothing = [[np.full((2, 2), 1.1)]], [[np.full((2, 2), np.nan)]]
+    assert parity.decibels(one, one, ["picture"]) == 100
+    assert parity.decibels(one, off, ["picture"]) == pytest.approx(20)
+    assert parity.decibels(one, nothing, ["picture"]) == float("-inf")
+    small = [[0.01 * one[0][0]]], [[0.01 * off[0][0]]]
+    assert parity.decibels(*small, ["picture"]) == pytest.approx(20)
+    assert parity.decibels(*small, ["displacement"]) == pytest.approx(60)
 
 
 @pytest.fixture(scope="module")
