@@ -1,7 +1,7 @@
 """Real daemons over an emulated satellite link: rates from interface counters, delay, outages, restarts, strangers.
 
 Scenarios are data (facewire_export/rig/scenarios.toml). Needs root and Linux namespaces; makes its own network, and
-takes it down again. Each result is a JSON file in --out.
+takes it down again. Each result is a JSON file in --out, all of them together --out/table.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from facewire.errors import ConfigError, FacewireError
 from facewire_export.rig.run import run
 from facewire_export.rig.scenario import load
+from facewire_export.rig.table import write_table
 from facewire_export.rig.tunnel import unavailable
 
 
@@ -54,5 +55,6 @@ def main(options: argparse.Namespace) -> int:
         part = options.out / f"{name}.part"
         part.write_text(_text(result), "utf-8")
         part.replace(options.out / f"{name}.json")
+        write_table(options.out)
         print(json.dumps(result["figures"], indent=1), flush=True)
     return 0

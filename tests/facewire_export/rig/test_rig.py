@@ -153,3 +153,20 @@ def test_the_rig_in_short_form(ip: int) -> None:
         assert event["do"] == "outage"
         assert figures["packets_lost"] > 0
         assert result["curves"]["ages"][-1][1] < 6.0  # live after the outage; generous, for tests share the machine
+
+
+def test_the_table_has_a_line_for_each_result_and_each_event(tmp_path: Path) -> None:
+    from facewire_export.rig.table import write_table
+
+    scenario = {"name": "x", "networks": "light", "seconds": 9, "rate": 8.5, "delay": 0.3, "loss": 0.05, "ip": 6}
+    rate = {"max_kbps": 3.456, "window_s": 60.0}
+    seen = {"median_without_link_s": 0.5, "p95_without_link_s": 0.61, "last_third_minus_first_s": 0.0}
+    figures = {"rate": rate, "glass_to_glass": seen, "longest_freeze_s": 0.2, "first_picture_s": None}
+    events = [{"do": "outage", "seconds": 30.0, "live_again_s": 2.4, "picture_bytes_sent_again": 0}]
+    result = {"scenario": {**scenario, "profile": "bgan"}, "figures": figures, "events": events}
+    (tmp_path / "x.json").write_text(json.dumps(result))
+    (tmp_path / "other.json").write_text("{}")
+    write_table(tmp_path)
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert sum("8.5 kbit/s, 600 ms there and back, 5 % loss, IPv6 | 3.46 / 8 | 500 ms, 610 ms" in x for x in lines) == 1
+    assert "| x | outage, 30 s | 2.4 s | 0 |" in lines

@@ -1,0 +1,66 @@
+"""All results of a directory as one Markdown table, made from the JSON files beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from facewire.profiles import PROFILES
+
+_HEAD = """# The link, measured
+
+Made by `facewire-export link` from the JSON files beside it. Rates are all bytes that both interfaces sent, IP headers
+included, encryption on; "worst minute" is the highest of all 60 s windows after the first minute, beside the profile's
+ceiling. Delay is from the camera's frame to the screen, the link's own one-way delay taken off; drift is its median in
+the last third less that in the first. `light`: the decoder's generator was replaced by one that returns the pivot (rates,
+order and times of packets are those of the real one).
+
+| scenario | networks | seconds | link | worst minute, kbit/s | delay, p95 | drift | longest freeze | first picture |
+|---|---|---|---|---|---|---|---|---|
+"""
+_EVENTS = """
+| scenario | what happened | live again after | picture bytes sent again |
+|---|---|---|---|
+"""
+
+
+def write_table(directory: Path) -> None:
+    """Writes DIRECTORY/table.md. Files that are no results are left out."""
+    rows, events = [], []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            rows.append(_row(result))
+            events += [_event(result, event) for event in result["events"] if event["do"] != "strangers"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    text = _HEAD + "".join(rows) + (_EVENTS + "".join(events) if events else "")
+    (directory / "table.md").write_text(text, "utf-8")
+
+
+def _row(result: dict[str, Any]) -> str:
+    scenario, figures = result["scenario"], result["figures"]
+    rate, seen = figures["rate"], figures["glass_to_glass"]
+    loss = f", {100 * scenario['loss']:g} % loss" if scenario["loss"] else ""
+    link = f"{scenario['rate']:g} kbit/s, {2000 * scenario['delay']:g} ms there and back{loss}, IPv{scenario['ip']}"
+    ceiling = PROFILES[scenario["profile"]].ceiling_kbps
+    worst = f"{rate['max_kbps']:.2f}" + ("" if rate["window_s"] >= 60 else f" ({rate['window_s']:.0f} s)")
+    cells = (
+        scenario["name"], scenario["networks"], f"{scenario['seconds']:.0f}", link, f"{worst} / {ceiling:g}",
+        f"{_ms(seen.get('median_without_link_s'))}, {_ms(seen.get('p95_without_link_s'))}",
+        _ms(seen.get("last_third_minus_first_s")), f"{figures['longest_freeze_s'] or 0:.2f} s",
+        f"{figures['first_picture_s'] or float('nan'):.1f} s",
+    )  # fmt: skip
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _event(result: dict[str, Any], event: dict[str, Any]) -> str:
+    took = event.get("live_again_s", event.get("first_picture_s"))
+    what = f"{event['do']}, {event['seconds']:g} s" if event["seconds"] else str(event["do"])
+    after = "not before the next event" if took is None else f"{took:.1f} s"
+    return f"| {result['scenario']['name']} | {what} | {after} | {event['picture_bytes_sent_again']} |\n"
+
+
+def _ms(seconds: Any) -> str:
+    return "-" if seconds is None else f"{1000 * float(seconds):.0f} ms"
