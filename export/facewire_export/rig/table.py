@@ -13,8 +13,8 @@ _HEAD = """# The link, measured
 Made by `facewire-export link` from the JSON files beside it. Rates are all bytes that both interfaces sent, IP headers
 included, encryption on; "worst minute" is the highest of all 60 s windows after the first minute, beside the profile's
 ceiling. Delay is from the camera's frame to the screen, the link's own one-way delay taken off; drift is its median in
-the last third less that in the first. `light`: the decoder's generator was replaced by one that returns the pivot (rates,
-order and times of packets are those of the real one).
+the last third less that in the first. `light`: the decoder's generator was replaced by one that returns the pivot; the
+packets are the same.
 
 | scenario | networks | seconds | link | worst minute, kbit/s | delay, p95 | drift | longest freeze | first picture |
 |---|---|---|---|---|---|---|---|---|
