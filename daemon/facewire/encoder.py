@@ -194,6 +194,7 @@ class Encoder:
             words=self._economy.words(),
             today=self._economy.ledger.today,
             hour=self._economy.ledger.this_hour,
+            turned_away=self._link.counters.refused + self._link.counters.denied,
         )
 
     def _traffic(self) -> Traffic:

@@ -10,6 +10,7 @@ address, receivers, length and rate of messages. Who breaks one is disconnected,
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -24,6 +25,8 @@ from facewire import tcp
 from facewire.curve import ZAP_DOMAIN, ZAP_ENDPOINT, AllowList, load_pair, zap_answer
 from facewire.errors import ConfigError
 from facewire.transport import Traffic, check_endpoint, open_socket
+
+log = logging.getLogger(__name__)
 
 MAX_REPORT = 512
 """Longest message that a decoder may send; CURVE's handshake needs over 300 B."""
@@ -80,8 +83,8 @@ class Totals:
 
 @dataclass
 class HubCounters:
-    """refused: connections ended because of a limit; denied: keys that are not on the list; garbage: messages that no
-    decoder of ours sends (counted by the caller); ignored: messages above the rate."""
+    """refused: connections ended because of a limit; denied: keys that are not on the list; ignored: messages above the
+    rate; connections: all that came."""
 
     refused: int = 0
     denied: int = 0
@@ -162,8 +165,7 @@ class Hub:
         self._totals = Totals()
         self._sampled = 0.0
         self._early: list[Arrival] = []
-        self.quick = True
-        """Whether this kernel can be told not to sleep through a link's return."""
+        self._quick = True
 
     @property
     def encrypted(self) -> bool:
@@ -362,7 +364,9 @@ class Hub:
             wire.sent, wire.received = state.sent, state.received
             if state.timeouts >= 2:
                 pause = (state.outstanding + tcp.IPV6_HEADERS) / (0.8 * self._rate) if self._rate else 0.0
-                self.quick = tcp.limit_backoff(wire.fd, self._port, max(1.0, 1.5 * state.rtt, pause))
+                if not tcp.limit_backoff(wire.fd, self._port, max(1.0, 1.5 * state.rtt, pause)) and self._quick:
+                    self._quick = False
+                    log.info("this kernel may sleep through the link's return (Linux 6.15 and later do not)")
             for peer in self.peers.values():
                 if peer.fd == wire.fd:
                     peer.state = state

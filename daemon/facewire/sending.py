@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from facewire.errors import PacketError
-from facewire.hub import Arrival, Peer, Totals
+from facewire.hub import Arrival, HubCounters, Peer, Totals
 from facewire.pacing import BURST_SECONDS, MARGIN, Outbox, TokenBucket, Waiting
 from facewire.profiles import Profile
 from facewire.tcp import Connection
@@ -47,6 +47,7 @@ class Link(Protocol):
     """Where messages go (hub.Hub)."""
 
     traffic: Traffic
+    counters: HubCounters
 
     @property
     def peers(self) -> Mapping[bytes, Peer]: ...

@@ -86,6 +86,8 @@ class EncoderStatus:
     today: Costs = Costs()
     hour: int = 0
     """Bytes since the hour began."""
+    turned_away: int = 0
+    """Connections without a good key, or beyond a limit."""
 
     def since(self, before: EncoderStatus) -> tuple[str, dict[str, object]]:
         """One line for people, and the same as fields, about the time between two readings."""
@@ -101,6 +103,7 @@ class EncoderStatus:
             "bundles dropped": self.dropped - before.dropped,
             "frames missed": self.missed - before.missed,
             "garbage": self.garbage - before.garbage,
+            "turned away": self.turned_away - before.turned_away,
         }
         parts += [f"{count} {name}" for name, count in troubles.items() if count]
         parts.append(f"{self.today.total / 1e6:.2f} MB today")

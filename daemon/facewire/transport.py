@@ -184,13 +184,6 @@ class Subscriber:
         wire = self._closed_wire + (self._wire if self._wire is not None else self._estimate)
         return Traffic(self._messages, self._payload, wire)
 
-    @property
-    def silence(self) -> float | None:
-        """Seconds since anything at all was heard from the other machine, answers of its kernel included; None if
-        there is no connection."""
-        found = None if self._fd is None else tcp.look(self._fd, self._port)
-        return None if found is None else found.silence
-
     def close(self) -> None:
         """Close at once."""
         self._drop()

@@ -15,7 +15,7 @@ from facewire.config import load_encoder
 from facewire.encoder import Encoder, run
 from facewire.encoding import EncodingCounters
 from facewire.errors import ConfigError, FacewireError
-from facewire.hub import Arrival, Hub, Peer, Totals
+from facewire.hub import Arrival, Hub, HubCounters, Peer, Totals
 from facewire.profiles import profile
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier
@@ -37,7 +37,7 @@ class Link:
     totals: Totals = field(default_factory=Totals)
     peers: dict[bytes, Peer] = field(default_factory=dict)
     encrypted: bool = False
-    quick: bool = True
+    counters: HubCounters = field(default_factory=HubCounters)
     sent: list[Message] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     closed: bool = False

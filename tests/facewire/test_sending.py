@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from facewire.hub import Arrival, Peer, Totals
+from facewire.hub import Arrival, HubCounters, Peer, Totals
 from facewire.profiles import Profile, profile
 from facewire.sending import DARK_SECONDS, REPEAT_PIVOTS, Sending
 from facewire.tcp import Connection
@@ -26,7 +26,7 @@ class Link:
     totals: Totals = field(default_factory=Totals)
     peers: dict[bytes, Peer] = field(default_factory=dict)
     encrypted: bool = True
-    quick: bool = True
+    counters: HubCounters = field(default_factory=HubCounters)
     states: dict[bytes, Connection] = field(default_factory=dict)
     sent: dict[bytes, list[Message]] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)
