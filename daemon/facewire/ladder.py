@@ -6,7 +6,7 @@
     step 3  and one more frame interpolated between two keypoint frames
     step 4  and as many as there can be, bundles twice as long, the grid twice as coarse
 
-One step down when what is urgent waits too long; one step up after a calm while with rate to spare. A step up that had
+One step down when bundles wait too long; one step up after a calm while with rate to spare. A step up that had
 to be taken back is tried again only after twice the time.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import replace
 from facewire.profiles import Profile
 
 LATE_SECONDS = 1.0
-"""What is urgent waits longer than this: the link does not carry it."""
+"""A bundle waits longer than this: the link does not carry it."""
 DOWN_EVERY = 8.0
 """Seconds between two steps down: so long it takes until a step shows."""
 UP_AFTER, UP_AFTER_MOST = 45.0, 720.0
@@ -61,7 +61,7 @@ class Ladder:
     def update(self, now: float, late: float, spare: bool) -> bool:
         """Take a look; True if the step has changed.
 
-        late: seconds that the oldest urgent message has waited for a receiver that can be reached; spare: part of the
+        late: seconds that the oldest bundle has waited for a receiver that can be reached; spare: part of the
         rate lies unused.
         """
         if late > LATE_SECONDS:

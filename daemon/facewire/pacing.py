@@ -125,8 +125,8 @@ class Outbox:
         return len(self._urgent) + len(self._bulk)
 
     def waited(self, now: float) -> float:
-        """Seconds that the oldest urgent message has waited."""
-        return now - self._urgent[0].since if self._urgent else 0.0
+        """Seconds that the oldest bundle has waited."""
+        return next((now - item.since for item in self._urgent if item.is_bundle), 0.0)
 
     def next(self, now: float, level: float, slices: bool = True) -> Waiting | None:
         """What may be sent first, with `level` tokens there; it stays until `sent`. slices: there is room for one."""

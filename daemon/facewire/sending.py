@@ -130,7 +130,7 @@ class Sending:
         return self._gone_dropped + sum(one.outbox.dropped for one in self.receivers.values())
 
     def late(self, now: float) -> float:
-        """Seconds that the oldest urgent message has waited, of receivers that can be reached."""
+        """Seconds that the oldest bundle has waited, of receivers that can be reached."""
         waits = [one.outbox.waited(now) for one in self.receivers.values() if not self._is_stuck(one)]
         return max(waits, default=0.0)
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from facewire import keygen
 from facewire.child import Child
 from facewire.errors import FacewireError
@@ -129,7 +131,7 @@ def light_models(directory: Path, base: Path | None = None) -> Path:
     received and understood stays the same, the picture costs nothing. Returns `directory`. Raises ModelError."""
     import onnx
     import tomli_w
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
 
     base = base or default_directory()
     manifest: dict[str, Any] = tomllib.loads((base / MANIFEST).read_text("utf-8"))
@@ -141,11 +143,15 @@ def light_models(directory: Path, base: Path | None = None) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to((base / entry["file"]).resolve())
     entry = manifest["networks"][STUBBED]
+    others = {name: shape for name, shape in entry["outputs"].items() if name != "picture"}
+    nodes = [helper.make_node("Identity", ["pivot"], ["picture"])]
+    nodes += [helper.make_node("Identity", [f"no_{name}"], [name]) for name in others]
     graph = helper.make_graph(
-        [helper.make_node("Identity", ["pivot"], ["picture"])],
+        nodes,
         STUBBED,
         [_value(helper, TensorProto, name, shape) for name, shape in entry["inputs"].items()],
         [_value(helper, TensorProto, name, shape) for name, shape in entry["outputs"].items()],
+        [numpy_helper.from_array(np.zeros(shape, np.float32), f"no_{name}") for name, shape in others.items()],
     )
     data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
     onnx.checker.check_model(onnx.load_from_string(data))
