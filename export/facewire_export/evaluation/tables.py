@@ -103,7 +103,7 @@ def paper_tables(results: Results) -> list[Table]:
                 **{f"bgan-patch{side}": str(side) for side in (16, 32, 64, 128)},
                 MAIN: "136",
             },
-            "One network, trained at 136, run on windows of other sides in fp32 (136 as it is shipped: INT8 on a CPU); the "
+            "One network, trained at 136, run on windows of other sides in fp32 (136 as shipped: INT8 on a CPU); the "
             "paper trains one for each.",
         ),
         _ablation(
