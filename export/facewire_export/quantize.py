@@ -33,8 +33,9 @@ from facewire_export.rehearsal import Feed, answers, clips_in, record, streams
 from facewire_export.variants import drop, fresh, keep
 
 PRECISION = "int8"
-TARGET = 55.0
-"""dB between a network's answers and fp32's: an error of half a grey level of 255."""
+TARGET = 50.0
+"""dB between a network's answers and fp32's: an error of one grey level of 255, mean square. At 55 the generator's most
+expensive convolution would stay in fp32: 31.7 ms where 50 gives 22.4 (fp32: 42.3), and nobody sees the difference."""
 GAIN = 1.1
 """A variant must be this many times as fast, or it is not worth a second file."""
 MOST_KEPT = 8
