@@ -13,6 +13,8 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "export"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
+import av
 import cv2
 import torch
 
@@ -30,10 +33,17 @@ from facewire.networks import load_manifest, open_networks
 from facewire.types import Bundle, Picture
 from facewire.wire.container import read_packets
 from facewire_export.lpips import load_lpips, to_tensor
-from facewire_export.playback import source_pictures
+from facewire_export.playback import enlarged
 
-WAYS = (("bgan", "first"), ("bgan", "one"), ("bgan", "adaptive"), ("iridium", "adaptive"), ("vsat", "adaptive"))
+WAYS = (("bgan", "first"), ("bgan", "adaptive"), ("bgan", "one"), ("iridium", "adaptive"), ("vsat", "adaptive"))
 SIZE = 512
+
+
+def source_pictures(path: Path, side: int) -> Iterator[Picture]:
+    """Frames of a video at side x side."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield enlarged(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
 
 
 def one_at_most(plan: lookahead.Plan) -> Any:
@@ -49,6 +59,7 @@ def main() -> int:
     parser.add_argument("clips", type=Path)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=5)
+    parser.add_argument("--ways", type=int, default=len(WAYS), help="only the first so many")
     options = parser.parse_args()
     torch.set_num_threads(1)
     judge = load_lpips(options.weights, "squeeze")
@@ -74,12 +85,12 @@ def main() -> int:
         return float(np.mean(found))
 
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as folder:  # Ctrl-C: what is there is written
         for clip in sorted(options.clips.glob("*.mp4")):
             pictures = list(source_pictures(clip, 256))
             wanted = {int(len(pictures) * (at + 0.6) / options.samples) // 2 * 2 for at in range(options.samples)}
             real = {n: cv2.resize(pictures[n], (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for n in wanted}
-            for profile, way in WAYS:
+            for profile, way in WAYS[: options.ways]:
                 lookahead.Plan._candidates = one_at_most if way == "one" else CANDIDATES  # type: ignore[method-assign]
                 out = Path(folder, "clip.fw")
                 report = files.compress(clip, out, profile, pivots="first" if way == "first" else "adaptive")
@@ -88,7 +99,7 @@ def main() -> int:
                 rows.append(row)
                 print(json.dumps(row), flush=True)
     means = []
-    for profile, way in WAYS:
+    for profile, way in WAYS[: options.ways]:
         of = [row for row in rows if (row["profile"], row["way"]) == (profile, way)]
         total, frames = sum(row["bytes"]["total"] for row in of), sum(row["frames"] for row in of)
         keypoints = sum(row["bytes"]["keypoints"] for row in of)

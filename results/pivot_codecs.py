@@ -15,7 +15,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -38,10 +38,17 @@ from facewire.types import Bundle, Epoch, KeypointFrame, Picture, PivotSlice
 from facewire.wire import avif
 from facewire.wire.pivot import content_id, decode_pivot, encode_pivot
 from facewire_export.lpips import load_lpips, to_tensor
-from facewire_export.playback import enlarged, source_pictures
+from facewire_export.playback import enlarged
 
 SIZES = ((256, 2500), (256, 4000), (512, 4000))
 SHOWN = 512
+
+
+def source_pictures(path: Path, side: int) -> Iterator[Picture]:
+    """Frames of a video at side x side."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield enlarged(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
 
 
 @dataclass(frozen=True)

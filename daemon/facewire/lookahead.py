@@ -44,6 +44,8 @@ DRAFT_BYTES = 12_000
 """Size at which candidates are compared with one another."""
 SWITCH = 0.03
 """What a change of pivot must gain in unlikeness, summed over the samples: each one is seen."""
+FRESH = 0.1
+"""What each new pivot must gain in the same measure: bytes that are not spent are there for what comes."""
 TURN_BYTES = 300
 """What a change of pivot costs on the wire beside the pivot: its slice's headers, the epoch, a bundle that is cut."""
 LEAST_PIVOT = 500
@@ -295,18 +297,19 @@ class Plan:
     def choice(self) -> list[Kept] | None:
         """A pivot for each frame; None if there is none to be had."""
         known = [self._scores(kept.data) for kept in self._known]
-        options = [(self._known, known, self._allowed // TURN_BYTES)]
+        options = [(self._known, known, self._allowed // TURN_BYTES, 0)]
         for picked in self._candidates() if self._allowed >= LEAST_PIVOT else ():
             turns = 0 if len(picked) == 1 and not known else len(picked)
             each = (self._allowed - turns * TURN_BYTES) // len(picked)
             if each >= LEAST_PIVOT:
                 made = [self._code(seen, each) for seen in picked]
-                options.append(([*self._known, *made], [*known, *(self._scores(kept.data) for kept in made)], turns))
+                scores = [*known, *(self._scores(kept.data) for kept in made)]
+                options.append(([*self._known, *made], scores, turns, len(made)))
         rated = []
-        for pivots, scores, turns in options:
+        for pivots, scores, turns, new in options:
             total, places = self._assign(pivots, scores) if pivots else (0.0, [])
             if places and sum(a != b for a, b in pairwise(places)) <= turns:
-                rated.append((total, [pivots[place] for place in places]))
+                rated.append((total + FRESH * new, [pivots[place] for place in places]))
         if not rated:
             return None
         best = min(rated, key=lambda item: item[0])[1]
