@@ -2,7 +2,8 @@
 
     long      lead byte (see wire.packets) | epoch number u8 | number of the first frame varint | shape | flags | code
       shape   0 count-1(4) gap-1(2) L     one byte: up to 16 frames, evenly spaced by 1 to 4 frames
-              1 count-1(6) L              then count-1 varints, each a gap - 1: up to 64 frames
+              1 count-1(6) L              then a varint: the gap of all, or 0 and count-1 varints, each a gap - 1:
+                                          up to 64 frames
     short     1 L count-1(6) | low byte of the first frame's number | flags | code
 
     flags     only if L: count bits, padded to bytes, lowest bit first: which frames are of low confidence
@@ -91,8 +92,10 @@ def _long_header(lead: int, epoch: int, first: int, gaps: Sequence[int], low: li
     if count <= _STEADY_FRAMES and len(set(gaps)) <= 1 and all(gap <= _STEADY_GAP for gap in gaps):
         out.append((count - 1) << 3 | ((gaps[0] - 1) if gaps else 0) << 1 | any(low))
     else:
+        even = len(set(gaps)) == 1
         out.append(0x80 | (count - 1) << 1 | any(low))
-        for gap in gaps:
+        out += put_varint(gaps[0] if even else 0)
+        for gap in () if even else gaps:
             out += put_varint(gap - 1)
     if any(low):
         out += _put_flags(low)
@@ -112,10 +115,11 @@ def parse_long(data: bytes, raw: bool) -> Bundle:
     shape, at = data[at], at + 1
     if shape & 0x80:
         count = (shape >> 1 & 63) + 1
-        gaps = []
-        for _ in range(count - 1):
+        even, at = get_varint(data, at, MAX_GAP)
+        gaps = [even] * (count - 1)
+        for index in range(0 if even else count - 1):
             gap, at = get_varint(data, at, MAX_GAP - 1)
-            gaps.append(gap + 1)
+            gaps[index] = gap + 1
     else:
         count = (shape >> 3) + 1
         gaps = [(shape >> 1 & 3) + 1] * (count - 1)

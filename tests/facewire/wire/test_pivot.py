@@ -48,7 +48,7 @@ def test_few_attempts(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pivot, "_encode", counting)
     encode_pivot(picture(), allowed)
     assert speeds.count(pivot.PROBE_SPEED) <= 21
-    assert speeds.count(pivot.FINAL_SPEED) <= pivot.FINAL_ATTEMPTS
+    assert speeds.count(pivot.FINAL_SPEED) <= len(pivot.FULL_ENOUGH)
 
 
 def test_noise_and_flat_colour_fit() -> None:
