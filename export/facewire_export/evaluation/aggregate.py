@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from facewire_export.evaluation import frechet
@@ -67,7 +67,6 @@ class Results:
     records: Mapping[str, Mapping[str, Record]]
     clips: tuple[str, ...]
     flicker_real: float | None = None
-    notes: Sequence[str] = field(default_factory=tuple)
 
     def ours(self) -> list[Row]:
         """Our rows, in the order of the points."""
@@ -86,7 +85,7 @@ class Results:
         return dict(sorted(found.items()))
 
 
-def gather(points: Sequence[Point], records: Iterable[Record], out: Path, notes: Sequence[str] = ()) -> Results:
+def gather(points: Sequence[Point], records: Iterable[Record], out: Path) -> Results:
     """Rows of the points that have records. The features of Fréchet distances lie in `out`; without them it is None."""
     by_point: dict[str, dict[str, Record]] = {}
     for record in records:
@@ -99,7 +98,7 @@ def gather(points: Sequence[Point], records: Iterable[Record], out: Path, notes:
             kept[point.name] = mine
     clips = tuple(sorted({clip for mine in kept.values() for clip in mine}))
     real = mean(next(iter(mine.values()))["flicker"].get("real") for mine in _by_clip(kept).values())
-    return Results(rows, kept, clips, real, tuple(notes))
+    return Results(rows, kept, clips, real)
 
 
 def _by_clip(kept: Mapping[str, Mapping[str, Record]]) -> dict[str, dict[str, Record]]:

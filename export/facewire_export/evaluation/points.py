@@ -42,7 +42,7 @@ class Ours:
 @dataclass(frozen=True)
 class Codec:
     """One codec at one quality. mode: "offline" (slow preset, reordering) or "live" (no reordering, no look-ahead);
-    size: coded side, enlarged bicubically to SHOWN; fps: shown frames come twice at half the rate."""
+    size: coded side, enlarged bicubically to SHOWN; half_rate: every second frame is coded and shown twice."""
 
     codec: str
     mode: str
