@@ -125,8 +125,9 @@ def _on_ort(provider: str) -> Opener:
         from facewire.networks.engines import engine_directory
         from facewire.networks.ort import OrtSession
 
+        # Runs are not made together here: on a CPU a batch leaves the cache, and ONNX Runtime joins nothing on a GPU.
         cache = engine_directory() if provider == "ort-tensorrt" else None
-        return {entry.name: OrtSession(entry, how.threads, provider, cache=cache, batch=how.batch) for entry in entries}
+        return {entry.name: OrtSession(entry, how.threads, provider, cache=cache) for entry in entries}
 
     return opener
 

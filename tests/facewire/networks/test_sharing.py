@@ -164,8 +164,10 @@ def test_runs_made_together_on_tensorrt(tiny_models: Path, tmp_path: Path) -> No
 
 
 def test_only_what_can_is_wrapped(tiny_models: Path) -> None:
-    networks = open_networks(tiny_models, provider="cpu", batch=3)
-    wrapped = shared(networks)
+    manifest = load_manifest(tiny_models)
+    sessions = {name: OrtSession(manifest.entry(name), batch=3) for name in ("upscaler", "generator")}
+    wrapped = shared(Networks(manifest.id, sessions))
     assert isinstance(wrapped["upscaler"], Shared)
-    assert wrapped["generator"] is networks["generator"]
-    assert isinstance(wrapped, Networks)
+    assert wrapped["generator"] is sessions["generator"]
+    alone = open_networks(manifest, provider="cpu", batch=3)
+    assert shared(alone)["upscaler"] is alone["upscaler"], "on a CPU waiting for others would bring nothing"
