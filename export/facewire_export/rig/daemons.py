@@ -139,9 +139,10 @@ def light_models(directory: Path, base: Path | None = None) -> Path:
     for name in LEFT_OUT:
         manifest["networks"].pop(name, None)
     for entry in manifest["networks"].values():
+        entry.pop("variants", None)
         target = directory / entry["file"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to((base / entry["file"]).resolve())
+        shutil.copyfile(base / entry["file"], target)  # a copy: the installed ones may be renewed meanwhile
     entry = manifest["networks"][STUBBED]
     others = {name: shape for name, shape in entry["outputs"].items() if name != "picture"}
     nodes = [helper.make_node("Identity", ["pivot"], ["picture"])]
