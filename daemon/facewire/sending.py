@@ -159,6 +159,7 @@ class Sending:
             self._hear(arrival.peer, report, now)
         for identity in [identity for identity in self.receivers if identity not in self._link.peers]:
             self._leave(self.receivers.pop(identity))
+        self._drop_ghosts()
         totals = self._link.totals
         if totals.sent:  # else nobody counts: no TCP
             self.bucket.settle(totals.sent + totals.received)
@@ -225,18 +226,23 @@ class Sending:
             self._answer(receiver, want, now)
 
     def _join(self, peer: Peer, report: Report) -> None:
-        for other in [one for one in self.receivers.values() if one.report.device == report.device]:
-            if other.peer.identity != peer.identity:
-                # It has come back by another way; nobody reads the old one any more.
-                self._link.cut(other.peer)
-            self._leave(self.receivers.pop(other.peer.identity), quiet=True)
+        before = self.receivers.pop(peer.identity, None)
+        if before is not None:
+            self._gone_dropped += before.outbox.dropped
         log.info("receiver %s (%s) has joined", peer.name, report.device.hex())
         self.receivers[peer.identity] = Receiver(peer, Outbox(self._cost), report, set(report.have))
 
-    def _leave(self, receiver: Receiver, quiet: bool = False) -> None:
+    def _drop_ghosts(self) -> None:
+        """A device that has come back by another way reads its old connection no more."""
+        newest = {one.report.device: one for one in self.receivers.values()}
+        for one in [one for one in self.receivers.values() if newest[one.report.device] is not one]:
+            if self._is_stuck(one):
+                self._link.cut(one.peer)
+                self._leave(self.receivers.pop(one.peer.identity))
+
+    def _leave(self, receiver: Receiver) -> None:
         self._gone_dropped += receiver.outbox.dropped
-        if not quiet:
-            log.info("receiver %s (%s) has left", receiver.peer.name, receiver.report.device.hex())
+        log.info("receiver %s (%s) has left", receiver.peer.name, receiver.report.device.hex())
 
     def _answer(self, receiver: Receiver, want: Want, now: float) -> None:
         """Slices that were asked for, as far as the receiver's account allows."""

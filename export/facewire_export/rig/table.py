@@ -27,15 +27,16 @@ _EVENTS = """
 
 def write_table(directory: Path) -> None:
     """Writes DIRECTORY/table.md. Files that are no results are left out."""
-    rows, events = [], []
+    rows, events, others = [], [], []
     for path in sorted(directory.glob("*.json")):
         try:
             result: dict[str, Any] = json.loads(path.read_text("utf-8"))
             rows.append(_row(result))
             events += [_event(result, event) for event in result["events"] if event["do"] != "strangers"]
+            others += _others(result)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    text = _HEAD + "".join(rows) + (_EVENTS + "".join(events) if events else "")
+    text = _HEAD + "".join(rows) + (_EVENTS + "".join(events) if events else "") + "".join(others)
     (directory / "table.md").write_text(text, "utf-8")
 
 
@@ -60,6 +61,22 @@ def _event(result: dict[str, Any], event: dict[str, Any]) -> str:
     what = f"{event['do']}, {event['seconds']:g} s" if event["seconds"] else str(event["do"])
     after = "not before the next event" if took is None else f"{took:.1f} s"
     return f"| {result['scenario']['name']} | {what} | {after} | {event['picture_bytes_sent_again']} |\n"
+
+
+def _others(result: dict[str, Any]) -> list[str]:
+    """Sentences about strangers and about memory over long runs."""
+    figures, name, out = result["figures"], result["scenario"]["name"], []
+    if (met := figures.get("strangers")) and "opened" in met:
+        out.append(
+            f"\n`{name}`: {met['opened']} connections without a key were opened; they were answered with "
+            f"{met['bytes_they_got']} bytes (greetings, before any key) and no content.\n"
+        )
+    if result["scenario"]["seconds"] >= 600:
+        for daemon, memory in figures.get("memory", {}).items():
+            slope = memory["slope_mb_per_hour"]
+            grows = "" if slope is None else f", {slope:+.1f} MB an hour over the second half"
+            out.append(f"\n`{name}`, {daemon}: {memory['megabytes_last']:.0f} MB at the end{grows}.\n")
+    return out
 
 
 def _ms(seconds: Any) -> str:
