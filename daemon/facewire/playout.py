@@ -32,6 +32,8 @@ MAX_AHEAD = 3.0
 """A frame that comes earlier than this before its time, the delay not counted, is of another time line."""
 FIRST_WINDOW = 3.0
 """Seconds without a late frame after which the first frames are judged."""
+MUCH = 2
+"""Frames that were made up for at once after which there may be more of them."""
 OUTAGE = 2.0
 """Seconds without a new frame after which the next ones are first frames again."""
 WINDOW = 10.0
@@ -200,7 +202,9 @@ class Playout:
             self._least_headroom = float("inf")
             self._window_end = self._now + WINDOW
             if self._is_first_window and known:
-                self._is_first_window = False
+                # Frames that wait as bytes show no headroom: there may be more of it behind these.
+                self._is_first_window = self._spare > MUCH
+                self._window_end = self._now + (FIRST_WINDOW if self._is_first_window else WINDOW)
                 self._anchor -= self._spare * self.period
                 self._delay = max(self._delay - self._spare * self.period, self.period)
                 self._spare = 0
