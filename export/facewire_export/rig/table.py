@@ -69,7 +69,8 @@ def _others(result: dict[str, Any]) -> list[str]:
     if (met := figures.get("strangers")) and "opened" in met:
         out.append(
             f"\n`{name}`: {met['opened']} connections without a key were opened; they were answered with "
-            f"{met['bytes_they_got']} bytes (greetings, before any key) and no content.\n"
+            f"{met['bytes_they_got']} bytes (greetings, before any key) and no content. The worst minute's bytes are "
+            "theirs.\n"
         )
     if result["scenario"]["seconds"] >= 600:
         for daemon, memory in figures.get("memory", {}).items():
