@@ -182,11 +182,6 @@ class Hub:
             self._totals.strangers + sum(wire.sent + wire.received for wire in others),
         )
 
-    @property
-    def key_faults(self) -> list[str]:
-        """Receivers' keys that cannot be read."""
-        return [] if self._allow is None else self._allow.faults
-
     def close(self) -> None:
         """Close at once; what was not sent yet is lost."""
         self._socket.disable_monitor()
