@@ -44,7 +44,7 @@ DRAFT_BYTES = 12_000
 """Size at which candidates are compared with one another."""
 SWITCH = 0.03
 """What a change of pivot must gain in unlikeness, summed over the samples: each one is seen."""
-FRESH = 0.1
+FRESH = 0.2
 """What each new pivot must gain in the same measure: bytes that are not spent are there for what comes."""
 TURN_BYTES = 300
 """What a change of pivot costs on the wire beside the pivot: its slice's headers, the epoch, a bundle that is cut."""
