@@ -28,13 +28,14 @@ class Entry:
     """One codec at one rate by one metric.
 
     clips: on how many (of so many) it gets down to the rate with a score; theirs and ours: means over those; blind: on
-    how many it gets down, but only we have a score; lowest, at_lowest: mean rate of its lowest points, kbit/s, and
-    their mean score.
+    how many it gets down, but only we have a score; short: on how many it was not measured so high, so that its best is
+    that of a lower rate; lowest, at_lowest: mean rate of its lowest points, kbit/s, and their mean score.
     """
 
     family: str
     clips: int
     blind: int
+    short: int
     of: int
     theirs: float | None
     ours: float | None
@@ -52,13 +53,22 @@ class Entry:
         return not self.reached and self.of > 0 and self.blind >= ENOUGH * self.of
 
     @property
+    def is_open(self) -> bool:
+        """We are better than all that was measured of it, but more of it might do better."""
+        return self.reached and self.short > ENOUGH * self.clips and self._better is True
+
+    @property
+    def _better(self) -> bool | None:
+        if self.theirs is None or self.ours is None or self.theirs == self.ours:
+            return None
+        return (self.ours < self.theirs) == (self.metric in LOWER)
+
+    @property
     def we_win(self) -> bool | None:
         """None where there is nothing to compare, or a dead heat."""
         if self.faceless:
             return True
-        if not self.reached or self.theirs is None or self.ours is None or self.theirs == self.ours:
-            return None
-        return (self.ours < self.theirs) == (self.metric in LOWER)
+        return None if not self.reached or self.is_open else self._better
 
 
 def front(points: Sequence[tuple[float, float]], lower_is_better: bool) -> list[tuple[float, float]]:
@@ -118,7 +128,7 @@ def _entry(results: Results, family: str, metric: str, targets: Mapping[str, flo
     theirs: list[float] = []
     ours: list[float] = []
     lowest: list[tuple[float, float]] = []
-    blind = 0
+    blind = short = 0
     for clip, target in targets.items():
         floor = min(r["kbps"][rate] for name in names if (r := results.records[name].get(clip)) is not None)
         points = _points(results, names, clip, metric, rate)
@@ -129,11 +139,13 @@ def _entry(results: Results, family: str, metric: str, targets: Mapping[str, flo
         if score is not None and mine is not None:
             theirs.append(score)
             ours.append(mine)
+            short += target > max(r for r, _ in points)
         blind += score is None and mine is not None and floor <= target
     return Entry(
         family,
         len(theirs),
         blind,
+        short,
         len(targets),
         mean(theirs),
         mean(ours),

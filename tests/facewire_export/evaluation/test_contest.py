@@ -97,11 +97,24 @@ def test_a_codec_in_whose_pictures_no_face_is_found_loses() -> None:
     assert "no face is found" in contests(found, "all_in")[0].markdown()
 
 
+def test_a_codec_that_was_not_measured_so_high_has_not_lost() -> None:
+    found = results([
+        record("a", "bgan", 10.0, lpips=0.2, psnr=20.0),
+        record("a", "vp9-live-256-q63", 15.0, lpips=0.3, psnr=25.0),
+    ])  # fmt: skip
+    twice = contest(found)[2]
+    assert twice["lpips"][0].is_open
+    assert twice["lpips"][0].we_win is None
+    assert twice["psnr"][0].we_win is False
+    assert "open 0.200 / 0.300" in contests(found, "all_in")[1].markdown()
+
+
 def test_tables_say_it_plainly() -> None:
     found = results([
         record("a", "bgan", 10.0, lpips=0.2, psnr=20.0),
         record("a", "bgan-skip3", 9.0, lpips=0.3, psnr=19.0),
         record("a", "x264-live-256-q51", 12.0, lpips=0.4, psnr=25.0),
+        record("a", "x264-live-512-q51", 30.0, lpips=0.4, psnr=25.0),
     ])  # fmt: skip
     first, second = contests(found, "all_in")[:2]
     assert "cannot (12.0 at least: 0.400)" in first.markdown()
