@@ -48,6 +48,10 @@ FRESH = 0.2
 """What each new pivot must gain in the same measure: bytes that are not spent are there for what comes."""
 TURN_BYTES = 300
 """What a change of pivot costs on the wire beside the pivot: its slice's headers, the epoch, a bundle that is cut."""
+BLUR = ((1_000, 0.20), (2_000, 0.129), (3_900, 0.077), (8_000, 0.046), (12_000, 0.037))
+"""What a pivot of so many bytes lacks in sharpness, which likeness does not see: LPIPS at 512x512 beside the uncoded
+picture, mean of 16 held-out portraits (the first value is extrapolated). Without it two pivots of 1,500 bytes won over
+one of 3,600 on a held-out clip: 21.7 dB against 21.1, but an LPIPS of 0.242 against 0.161."""
 LEAST_PIVOT = 500
 """A pivot of fewer bytes is worse than the last picture held."""
 MOST_PIVOT = 3
@@ -327,11 +331,13 @@ class Plan:
             yield [tried[best], tried[int(together.argmin())]]
 
     def _scores(self, pivot: bytes) -> NDArray[np.float64]:
-        """How unlike the samples are to what this pivot makes of them."""
+        """How unlike the samples are to what this pivot makes of them, and how blurred that is."""
         points = [seen.points for seen in self._samples if seen.points is not None]
         shown = reconstruct(self._networks, pivot, points, CODED_SIZE)
         real = [seen.coded for seen in self._samples if seen.coded is not None]
-        return np.array([unlike(a, b) for a, b in zip(real, shown, strict=True)])
+        sizes, blurs = zip(*BLUR, strict=True)
+        blur = float(np.interp(np.log(len(pivot)), np.log(sizes), blurs))
+        return np.array([unlike(a, b) + blur for a, b in zip(real, shown, strict=True)])
 
     def _assign(self, pivots: Sequence[Kept], scores: Sequence[NDArray[np.float64]]) -> tuple[float, list[int]]:
         """Viterbi: the pivot of each sample with the least sum of unlikeness and of changes; the sum, and places."""
