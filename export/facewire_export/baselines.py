@@ -218,8 +218,8 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     lines += [f"| pivot held still | {_figures(first['scores']['held'])} | | | | | |", ""]
     lines += [
         "Sent for each keypoint frame (pivots apart). Raw: 32 bits a number, as the paper counts. Entropy: differences "
-        f"on grids worth {PROFILE.keypoint_step} pixels of movement (`payload.py`); coder: ours, bundles of "
-        f"{PROFILE.bundle_frames}.",
+        f"on grids worth {first['payload']['step_pixels']} pixels of movement (`payload.py`); coder: ours, bundles of "
+        f"{first['payload']['bundle_frames']}.",
         "",
         "| | numbers | raw bits | entropy, bits | coder, bits | raw kbit/s at 12.5 frames/s | LPIPS less ours "
         "| clips better than ours |",

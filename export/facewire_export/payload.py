@@ -82,6 +82,8 @@ def payload(traces: Sequence[Trace], kinds: Sequence[tuple[str, int]]) -> dict[s
     only_points = tuple(kinds) == (("position", 2 * KEYPOINTS),)
     return {
         "numbers": numbers,
+        "step_pixels": PROFILE.keypoint_step,
+        "bundle_frames": PROFILE.bundle_frames,
         "raw_bits": FLOAT_BITS * numbers,
         "entropy_bits": round(sum(parts.values()), 1),
         "entropy_bits_by_kind": {kind: round(bits, 1) for kind, bits in parts.items()},

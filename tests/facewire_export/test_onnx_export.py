@@ -32,8 +32,8 @@ def test_the_manifest_vouches_for_what_was_written(models: Path) -> None:
     assert manifest.id == manifest.true_id()
     for entry in manifest.networks.values():
         assert entry.read()
-        assert entry.gmac > 0
-        assert entry.parameters > 0
+        # The interpolator only moves and mixes.
+        assert (entry.gmac > 0) == (entry.name != "interpolator")
 
 
 def test_compact_stays_within_its_budget(models: Path) -> None:
