@@ -74,16 +74,18 @@ def limits_of(point: Ours) -> Limits:
 
 
 def code(footage: Footage, point: Ours, folder: Path, models: str = "") -> Stream:
-    """`facewire compress` of the clip as the point wants it. Raises FacewireError."""
+    """The clip as a .fw file: by `facewire compress`, or by a camera's steps where the point is live. Raises
+    FacewireError."""
     from facewire.files import compress
 
     coded, report = folder / "clip.fw", folder / "report.json"
     pivots = "adaptive" if point.turn else "first"
 
-    def encoder(profile: Profile, fps: float) -> Encoding:
+    def camera(profile: Profile, fps: float) -> Encoding:
         return open_encoding(profile, models, fps, 1, pivots, limits_of(point))
 
-    compress(footage.source, coded, point.profile, point.skip, pivots, report, encoder=encoder)
+    encoder = camera if point.live else None
+    compress(footage.source, coded, point.profile, point.skip, pivots, report, models, encoder)
     return stream_of(tuple(read_packets(coded)), json.loads(report.read_text("utf-8")), profile_of(point))
 
 

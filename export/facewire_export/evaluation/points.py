@@ -24,15 +24,17 @@ class Ours:
     skip: int = 1
     show: str = "network"
     patch: int = 0
+    live: bool = False
+    """Coded by the camera's steps, frame by frame; otherwise by `compress`, which looks ahead and tries pivots."""
     turn: float = 15.0
-    """Degrees of head turn that ask for a new pivot; 0: never. The background's limit moves with it."""
+    """Live: degrees of head turn that ask for a new pivot; 0: never. The background's limit moves with it."""
     every_frame: bool = False
     """Show every frame, not only those that are scored: for the page with players."""
 
     @property
-    def stream(self) -> tuple[str, int, float]:
+    def stream(self) -> tuple[str, int, bool, float]:
         """Points with the same stream differ only in how it is shown."""
-        return (self.profile, self.skip, self.turn)
+        return (self.profile, self.skip, self.live, self.turn)
 
     def settings(self) -> dict[str, Any]:
         """What the result depends on."""
@@ -81,6 +83,7 @@ OURS = (
     Ours("bgan", "Facewire `bgan`", every_frame=True),
     Ours("vsat", "Facewire `vsat`", "vsat", every_frame=True),
     Ours("lan", "Facewire `lan`", "lan", every_frame=True),
+    *(Ours(f"{name}-live", f"Facewire `{name}`, live", name, live=True) for name in ("bgan", "vsat", "lan")),
     Ours("bgan-pivot", "newest pivot held still", show="pivot"),
     # Table 1: what each part brings.
     Ours("bgan-keypoints", "keypoints only", skip=0, show="bicubic"),
@@ -91,8 +94,8 @@ OURS = (
     Ours("bgan-skip3", "3 interpolated", skip=3),
     # Table 3: side of the upscaler's window.
     *(Ours(f"bgan-patch{side}", f"{side}x{side}", show="patch", patch=side) for side in (16, 32, 64, 128)),
-    # Table 4: how far the head may turn. On `lan`, where the link does not hold pivots back (15 is `lan` itself).
-    *(Ours(f"lan-turn{turn}", f"{turn}°" if turn else "never", "lan", turn=turn) for turn in (0, 5, 10, 30)),
+    # Table 4: how far the head may turn. On `lan`, where the link does not hold pivots back (15 is `lan-live`).
+    *(Ours(f"lan-turn{turn}", f"{turn}°" if turn else "never", "lan", live=True, turn=turn) for turn in (0, 5, 10, 30)),
 )
 
 _QUALITIES: dict[tuple[str, str], dict[int, tuple[int, ...]]] = {
