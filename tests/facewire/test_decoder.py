@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.facewire.told import Told
 
 from facewire.decoder import Decoder
 from facewire.decoding import Decoding
 from facewire.errors import ModelError
 from facewire.networks import Networks, open_networks
 from facewire.playout import Playout
-from facewire.service import Notifier
 from facewire.slate import slate
 from facewire.transport import Traffic
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
@@ -87,21 +87,6 @@ class Screen:
 
     def close(self) -> None:
         self.closed = True
-
-
-class Told(Notifier):
-    def __init__(self) -> None:
-        super().__init__({})
-        self.said: list[str] = []
-
-    def ready(self) -> None:
-        self.said.append("ready")
-
-    def alive(self) -> None:
-        self.said.append("alive")
-
-    def status(self, text: str) -> None:
-        self.said.append(text)
 
 
 class Daemon:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.facewire.told import Told
 
 from facewire import cli, sites
 from facewire.errors import ConfigError, ModelError
 from facewire.logs import SITE, _name_site
-from facewire.service import Notifier
 from facewire.sites import SiteNotifier, Together, load
 
 
@@ -62,21 +62,6 @@ def test_the_command_line_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert cli.main(["decoder", "-c", paths[0], "-c", paths[1]]) == 0
     assert cli.main(["decoder", "-c", str(tmp_path / "s")]) == 0
     assert run == [["one", "two"]] * 2
-
-
-class Told(Notifier):
-    def __init__(self) -> None:
-        super().__init__({})
-        self.said: list[str] = []
-
-    def ready(self) -> None:
-        self.said.append("ready")
-
-    def alive(self) -> None:
-        self.said.append("alive")
-
-    def status(self, text: str) -> None:
-        self.said.append(text)
 
 
 def test_one_word_for_all() -> None:
