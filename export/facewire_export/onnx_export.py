@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from facewire.errors import FacewireError
 from facewire.networks.manifest import MANIFEST, PAIRED, VERSION
 from facewire_export.cost import count
+from facewire_export.networks.animator import animator
 from facewire_export.networks.background import Background
-from facewire_export.networks.generator import Generator, Layers, PivotEncoder, PivotFeatures
+from facewire_export.networks.generator import Generator, Layers, PivotFeatures
 from facewire_export.networks.interpolator import Interpolator
-from facewire_export.networks.keypoints import KeypointDetector
 from facewire_export.networks.restorer import Restorer
 from facewire_export.networks.tiers import BACKGROUND_SIZE, CODED_SIZE, DETECTOR_SIZE, KEYPOINTS, TIERS, Tier
 from facewire_export.networks.upscaler import PATCH, Upscaler
@@ -118,9 +118,7 @@ class Shelf:
 
 def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]]:
     """All networks of a tier with trained weights (None: untrained, for rehearsals) and their records."""
-    animator = nn.ModuleDict(
-        {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": Generator(tier)}
-    )
+    together = animator(tier)
     alone: dict[str, nn.Module] = {
         "restorer": Restorer(tier),
         "upscaler": Upscaler(tier),
@@ -129,7 +127,7 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
     records: dict[str, Any] = {}
     if shelf is not None:
         weights, records["animator"] = shelf.take("animator")
-        animator.load_state_dict(weights)
+        together.load_state_dict(weights)
         for name, module in alone.items():
             weights, records[name] = shelf.take(name)
             nn.ModuleDict({name: module}).load_state_dict(weights)
@@ -137,21 +135,21 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
     pivot = torch.rand(1, 3, CODED_SIZE, CODED_SIZE)
     still = torch.rand(1, KEYPOINTS, 2) - 0.5
     driving = still + 0.05 * torch.randn(1, KEYPOINTS, 2)
-    animator.eval()
+    together.eval()
     with torch.no_grad():
-        pivot_features = animator["pivot_encoder"](pivot)
-        layers = animator["generator"](pivot, pivot_features, still, driving)[1]
+        pivot_features = together["pivot_encoder"](pivot)
+        layers = together["generator"](pivot, pivot_features, still, driving)[1]
     features = pivot_features._asdict()
     between = {f"{name}_{when}": value for when in ("before", "after") for name, value in layers._asdict().items()}
     points = {"pivot_keypoints": still, "keypoints": driving}
     found = [
         Graph(
-            "keypoints", animator["keypoints"], {"picture": torch.rand(1, 3, DETECTOR_SIZE, DETECTOR_SIZE)},
+            "keypoints", together["keypoints"], {"picture": torch.rand(1, 3, DETECTOR_SIZE, DETECTOR_SIZE)},
             ("keypoints",),
         ),
-        Graph("pivot_encoder", animator["pivot_encoder"], {"pivot": pivot}, tuple(features)),
+        Graph("pivot_encoder", together["pivot_encoder"], {"pivot": pivot}, tuple(features)),
         Graph(
-            "generator", FlatGenerator(animator["generator"]),  # type: ignore[arg-type]
+            "generator", FlatGenerator(together["generator"]),  # type: ignore[arg-type]
             {"pivot": pivot, **features, **points}, ("picture", *layers._fields),
         ),
         Graph("restorer", Clamped(alone["restorer"]), {"pivot": pivot}, ("restored",)),

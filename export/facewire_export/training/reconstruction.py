@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facewire_export.dataset import DatasetError
-from facewire_export.networks.generator import Generator, PivotEncoder
-from facewire_export.networks.keypoints import KeypointDetector
+from facewire_export.networks.animator import animator
 from facewire_export.networks.restorer import Restorer
 from facewire_export.networks.tiers import Tier
 
@@ -23,9 +22,7 @@ class Reconstruction(nn.Module):
     def __init__(self, tier: Tier, folder: Path) -> None:
         super().__init__()
         self.restorer = Restorer(tier)
-        self.animator = nn.ModuleDict(
-            {"keypoints": KeypointDetector(tier), "pivot_encoder": PivotEncoder(tier), "generator": Generator(tier)}
-        )
+        self.animator = animator(tier)
         for task, module in (("animator", self.animator), ("restorer", nn.ModuleDict({"restorer": self.restorer}))):
             path = folder / f"{task}.pt"
             if not path.is_file():
