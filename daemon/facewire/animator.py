@@ -42,6 +42,8 @@ class Counters:
     interpolated: int = 0
     held: int = 0
     """Shown again on purpose: low confidence, or between two pivots."""
+    faceless: int = 0
+    """Keypoint frames of low confidence."""
     waiting: int = 0
     """Keypoint frames dropped because their pivot is not there yet."""
     orphans: int = 0
@@ -264,6 +266,7 @@ class Animator:
         first = frame.number - between
         if frame.low_confidence and before is not None:
             self.counters.held += between + 1
+            self.counters.faceless += 1
             self._last = replace(before, number=frame.number)
             for number in range(first, frame.number + 1):
                 yield Rebuilt(number, number / epoch.fps, before.planes, number != frame.number)

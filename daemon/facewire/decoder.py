@@ -38,7 +38,7 @@ from facewire.slate import slate
 from facewire.status import DecoderStatus
 from facewire.trace import Trace, trace
 from facewire.transport import Subscriber, Traffic
-from facewire.types import Picture
+from facewire.types import Bundle, Epoch, Message, Picture
 from facewire.wire.packets import Parser
 from facewire.wire.pivot_store import PivotCache
 from facewire.wire.returns import pack_report
@@ -119,6 +119,7 @@ class Decoder:
         self._status_seconds, self._record = status_seconds, record
         self._ahead = max(3, min(AHEAD, AHEAD_BYTES // (3 * decoding.upscaler.size**2)))
         self._inbox = Inbox(INBOX)
+        self._device, self._stream, self._received = device, 0, 0
         self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
         self._heard = time.monotonic()
@@ -157,6 +158,8 @@ class Decoder:
                     worker.join(5.0)
             self._receiver.close()
             self._sinks.close()
+            if self._trace is not None:
+                self._trace.books(time.monotonic(), self.books())
         if self._failure is not None:
             raise self._failure
 
@@ -185,7 +188,32 @@ class Decoder:
             return
         self._heard = time.monotonic()
         self._understood = self.garbage
+        self._note(message)
         self._inbox.put(message)
+
+    def _note(self, message: Message) -> None:
+        """Keep the books of what came."""
+        if isinstance(message, Epoch):
+            self._stream = message.stream
+        elif isinstance(message, Bundle):
+            self._received += len(message.frames)
+        if self._trace is not None:
+            self._trace.message(time.monotonic(), "got", message, self._stream, self._device.hex())
+
+    def books(self) -> dict[str, int]:
+        """Where keypoint frames went: received = generated + faceless + late + waiting + orphans + foreign + shed +
+        inside (and what is being worked on just now). Pictures: taken = shown + skipped + dropped + ahead. Messages:
+        unplaced, garbage."""
+        inside, ahead = self._inbox.waiting, len(self._playout)
+        done, playout = self._decoding.counters, self._playout.counters
+        return {
+            "received": self._received, "generated": done.generated, "faceless": done.faceless, "late": done.late,
+            "waiting": done.waiting, "orphans": done.orphans, "foreign": done.foreign,
+            "shed": self._inbox.dropped_frames, "inside": inside, "unplaced": self._parser.unplaced,
+            "garbage": self.garbage,
+            "taken": playout.taken, "shown": playout.shown, "skipped": playout.skipped, "dropped": playout.dropped,
+            "ahead": ahead,
+        }  # fmt: skip
 
     def _report(self) -> None:
         """Say something to the encoder if it is time."""
@@ -325,6 +353,7 @@ class Decoder:
         log.info("%s", text, extra={"fields": {"event": "status", **fields}})
         if self._trace is not None:
             self._trace.status(now, fields)
+            self._trace.books(now, self.books())
         self._notifier.status(text)
         if status.hurried > before.hurried:
             self._hurries.begin("this machine is too slow for the stream; interpolated frames are left out at times")

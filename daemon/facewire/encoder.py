@@ -85,7 +85,7 @@ class Encoder:
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
-        self._sending = Sending(link, profile, self._sliced, self._on_slice)
+        self._sending = Sending(link, profile, self._sliced, self._on_sent)
         self._economy = Economy(encoding, self._sending, profile, ledger or Ledger(None), time.monotonic(), interface)
         self._reminded = self._coded = float("-inf")
         self._lost = Fault(log, "source-lost", logging.ERROR)
@@ -112,6 +112,8 @@ class Encoder:
             self._queue(self._encoding.flush(), time.monotonic())
             self._sending.drain()
         finally:
+            if self._trace is not None:
+                self._trace.books(time.monotonic(), self._sending.books())
             self._economy.ledger.write()
             self._source.close()
             self._link.close()
@@ -143,9 +145,10 @@ class Encoder:
         parts = (message for message in self._encoding.announce() if isinstance(message, PivotSlice))
         return [part for part in parts if part.pivot_id == pivot_id]
 
-    def _on_slice(self, pivot_id: bytes, offset: int, length: int, receiver: str) -> None:
+    def _on_sent(self, message: Message, receiver: str) -> None:
+        epoch = self._encoding.epoch
         if self._trace is not None:
-            self._trace.slice(time.monotonic(), pivot_id, offset, length, receiver)
+            self._trace.message(time.monotonic(), "sent", message, 0 if epoch is None else epoch.stream, receiver)
 
     def _keep(self) -> None:
         """Put pivots that came into use on the shelf, so that they outlive us."""
@@ -208,6 +211,7 @@ class Encoder:
         log.info("%s", text, extra={"fields": {"event": "status", **fields}})
         if self._trace is not None:
             self._trace.status(now, fields)
+            self._trace.books(now, self._sending.books())
         self._notifier.status(self._source.trouble or text)
         read = status.encoding.frames - before.encoding.frames
         # The first seconds load networks and code the first pivot.

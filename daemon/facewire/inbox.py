@@ -15,6 +15,8 @@ class Inbox:
 
     limit: int = 256
     dropped: int = 0
+    dropped_frames: int = 0
+    """Keypoint frames in what was dropped."""
     _messages: deque[Message] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -23,6 +25,12 @@ class Inbox:
         """Shown frames from the first to the last that waits in a bundle; 0 when none waits."""
         with self._changed:
             return self._span()
+
+    @property
+    def waiting(self) -> int:
+        """Keypoint frames that wait."""
+        with self._changed:
+            return sum(len(message.frames) for message in self._messages if isinstance(message, Bundle))
 
     def shed(self, span: int) -> int:
         """Drop the oldest bundles as long as the rest still covers `span` shown frames; returns how many went."""
@@ -62,4 +70,7 @@ class Inbox:
 
     def _drop_oldest(self) -> None:
         self.dropped += 1
-        del self._messages[next((i for i, m in enumerate(self._messages) if isinstance(m, Bundle)), 0)]
+        index = next((i for i, m in enumerate(self._messages) if isinstance(m, Bundle)), 0)
+        message = self._messages[index]
+        self.dropped_frames += len(message.frames) if isinstance(message, Bundle) else 0
+        del self._messages[index]

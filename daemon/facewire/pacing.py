@@ -86,6 +86,23 @@ class Waiting:
         return isinstance(self.message, Bundle)
 
 
+@dataclass
+class Books:
+    """Where keypoint frames went: queued = sent + stale + left + what waits. left: their receiver went."""
+
+    queued: int = 0
+    sent: int = 0
+    stale: int = 0
+    left: int = 0
+
+    def add(self, other: Books) -> None:
+        """Count another's frames as well."""
+        self.queued += other.queued
+        self.sent += other.sent
+        self.stale += other.stale
+        self.left += other.left
+
+
 class Outbox:
     """Messages that wait for one receiver."""
 
@@ -97,6 +114,7 @@ class Outbox:
         self._slice_at: float | None = None
         self.dropped = 0
         """Bundles that were too old to be sent."""
+        self.books = Books()
 
     def put(self, messages: Iterable[Message], now: float) -> None:
         """Queue messages. A slice that waits already keeps its place."""
@@ -108,6 +126,7 @@ class Outbox:
                 self._bulk.setdefault(part, Waiting(now, message, data, cost, part, len(message.data)))
             else:
                 self._urgent.append(Waiting(now, message, data, cost))
+                self.books.queued += _frames(message)
         while len(self._urgent) > MAX_URGENT:
             self._drop_oldest()
 
@@ -147,15 +166,26 @@ class Outbox:
         if item.part is None:
             self._urgent.popleft()
             self._packer.went(item.message)
+            self.books.sent += _frames(item.message)
         else:
             self._slice_at = now
             del self._bulk[item.part]
 
-    def drain(self) -> list[bytes]:
-        """All urgent messages at once: the stream is over."""
-        out = [self._packer.pack(item.message) for item in self._urgent]
+    def drain(self) -> list[tuple[Message, bytes]]:
+        """All urgent messages at once, with their bytes: the stream is over."""
+        out = [(item.message, self._packer.pack(item.message)) for item in self._urgent]
+        self.books.sent += self.waiting
         self._urgent.clear()
         return out
+
+    @property
+    def waiting(self) -> int:
+        """Keypoint frames that wait."""
+        return sum(_frames(item.message) for item in self._urgent)
+
+    def closed(self) -> Books:
+        """The books when the receiver has gone."""
+        return replace(self.books, left=self.books.left + self.waiting)
 
     def _first_urgent(self) -> Waiting:
         # Packed only now: what a bundle leaves out depends on which ones went before.
@@ -174,5 +204,10 @@ class Outbox:
             if item.is_bundle:
                 del self._urgent[index]
                 self.dropped += 1
+                self.books.stale += _frames(item.message)
                 return
         self._urgent.popleft()
+
+
+def _frames(message: Message) -> int:
+    return len(message.frames) if isinstance(message, Bundle) else 0

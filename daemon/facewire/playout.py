@@ -48,11 +48,13 @@ SHED_EVERY = 1.0
 class PlayoutCounters:
     """Frames, except where noted."""
 
+    taken: int = 0
+    """Given to it: shown + dropped + skipped + what waits."""
     shown: int = 0
     late: int = 0
     """Came after their time; shown at once unless a newer one came with them."""
     dropped: int = 0
-    """Dropped, oldest first, because the buffer was full."""
+    """Dropped: the oldest because the buffer was full, all that waited when another stream began."""
     skipped: int = 0
     """Left out for a newer one: to shrink the delay, or because they came late or the caller ticked slowly."""
     repeated: int = 0
@@ -116,6 +118,7 @@ class Playout:
 
         overloaded: it may be late because this machine is slow, which no delay mends; so none is added for it.
         """
+        self.counters.taken += 1
         if self._newest is not None and frame.number <= self._newest:
             self.counters.restarts += 1
             self._restart()
@@ -216,6 +219,7 @@ class Playout:
             self._shed_at = self._now
 
     def _restart(self) -> None:
+        self.counters.dropped += len(self._queue)
         self._queue.clear()
         self._anchor = None
         self._newest = None

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from facewire.errors import PacketError
 from facewire.hub import Arrival, HubCounters, Peer, Totals
-from facewire.pacing import BURST_SECONDS, MARGIN, Outbox, TokenBucket, Waiting
+from facewire.pacing import BURST_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
 from facewire.profiles import Profile
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
@@ -98,8 +98,8 @@ class Receiver:
 class Sending:
     """The encoder's traffic. `pump` does the work; call it often.
 
-    sliced(pivot_id): the slices of a pivot that is in use, empty for others. on_slice: told of each slice that went out
-    (pivot id, offset, bytes, receiver).
+    sliced(pivot_id): the slices of a pivot that is in use, empty for others. on_sent: told of each message that went
+    out, and to which device.
     """
 
     def __init__(
@@ -107,14 +107,15 @@ class Sending:
         link: Link,
         profile: Profile,
         sliced: Callable[[bytes], list[PivotSlice]],
-        on_slice: Callable[[bytes, int, int, str], None] = lambda *_: None,
+        on_sent: Callable[[Message, str], None] = lambda *_: None,
     ) -> None:
         self.receivers: dict[bytes, Receiver] = {}
         self.classes = Classes()
         self.garbage = 0
         self.refused_wants = 0
         self._gone_dropped = 0
-        self._link, self._sliced, self._on_slice = link, sliced, on_slice
+        self._gone = Books()
+        self._link, self._sliced, self._on_sent = link, sliced, on_sent
         self._rate = profile.ceiling_kbps * 1000 / 8
         self._pivot_bytes = profile.pivot_bytes
         rate = self._rate * MARGIN
@@ -128,6 +129,14 @@ class Sending:
     def dropped(self) -> int:
         """Bundles that were too old to be sent, over all receivers."""
         return self._gone_dropped + sum(one.outbox.dropped for one in self.receivers.values())
+
+    def books(self) -> dict[str, int]:
+        """Keypoint frames by what became of them, and what waits, over all receivers since the start."""
+        total = Books()
+        total.add(self._gone)
+        for one in self.receivers.values():
+            total.add(one.outbox.books)
+        return {**asdict(total), "waiting": sum(one.outbox.waiting for one in self.receivers.values())}
 
     def late(self, now: float) -> float:
         """Seconds that the oldest bundle has waited, of receivers that can be reached."""
@@ -204,8 +213,9 @@ class Sending:
     def drain(self) -> None:
         """The stream is over: what is urgent goes out at once."""
         for one in self.receivers.values():
-            for data in one.outbox.drain():
-                self._link.send(one.peer.identity, data)
+            for message, data in one.outbox.drain():
+                if self._link.send(one.peer.identity, data):
+                    self._on_sent(message, one.report.device.hex())
 
     def _cost(self, length: int) -> int:
         return wire_bytes(length, self._link.encrypted)
@@ -228,7 +238,7 @@ class Sending:
     def _join(self, peer: Peer, report: Report) -> None:
         before = self.receivers.pop(peer.identity, None)
         if before is not None:
-            self._gone_dropped += before.outbox.dropped
+            self._close(before)
         log.info("receiver %s (%s) has joined", peer.name, report.device.hex())
         self.receivers[peer.identity] = Receiver(peer, Outbox(self._cost), report, set(report.have))
 
@@ -241,8 +251,12 @@ class Sending:
                 self._leave(self.receivers.pop(one.peer.identity))
 
     def _leave(self, receiver: Receiver) -> None:
-        self._gone_dropped += receiver.outbox.dropped
+        self._close(receiver)
         log.info("receiver %s (%s) has left", receiver.peer.name, receiver.report.device.hex())
+
+    def _close(self, receiver: Receiver) -> None:
+        self._gone_dropped += receiver.outbox.dropped
+        self._gone.add(receiver.outbox.closed())
 
     def _answer(self, receiver: Receiver, want: Want, now: float) -> None:
         """Slices that were asked for, as far as the receiver's account allows."""
@@ -305,15 +319,15 @@ class Sending:
         return state is not None and state.outstanding > 0 and state.silence > DARK_SECONDS
 
     def _account(self, one: Receiver, item: Waiting) -> None:
+        self._on_sent(item.message, one.report.device.hex())
         if item.part is None:
             if item.is_bundle:
                 self.classes.keypoints += len(item.data)
             else:
                 self.classes.epochs += len(item.data)
             return
-        pivot_id, offset = item.part
+        pivot_id, _ = item.part
         self.classes.pivots += len(item.data)
-        self._on_slice(pivot_id, offset, item.length, one.report.device.hex())
         if not one.outbox.holds(pivot_id):
             one.have.add(pivot_id[:4])
 

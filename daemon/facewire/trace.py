@@ -1,8 +1,9 @@
 """For measuring a link: a daemon writes down when it took, sent and showed what, one JSON object a line.
 
 $FACEWIRE_TRACE=FILE. Times are of the machine's monotonic clock, so that two daemons on one machine can be compared.
-Lines: {"at": s, "frame": number, "stream": id} (the encoder: taken; the decoder: shown), {"at": s, "slice": pivot id,
-"offset": n, "bytes": n, "to": receiver} (sent), {"at": s, "status": {...}}. At most 4 million lines.
+Lines: {"at": s, "frame": number, "stream": id} (the encoder: taken; the decoder: shown); {"at": s, "sent" or "got":
+kind, "of": stream or pivot, "name": frame, epoch or offset, "count": keypoint frames or bytes of picture, "to":
+device}; {"at": s, "status": {...}}; {"at": s, "books": {...}}. At most 4 million lines.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from facewire.types import Bundle, Message, PivotSlice
 
 MOST = 4_000_000
 
@@ -26,9 +29,20 @@ class Trace:
         """A frame was taken or shown."""
         self._write({"at": round(at, 4), "frame": number, "stream": stream})
 
-    def slice(self, at: float, pivot_id: bytes, offset: int, length: int, receiver: str) -> None:
-        """A part of a pivot was sent: `length` bytes of picture."""
-        self._write({"at": round(at, 4), "slice": pivot_id.hex(), "offset": offset, "bytes": length, "to": receiver})
+    def message(self, at: float, way: str, message: Message, stream: int, device: str) -> None:
+        """A message of a stream was "sent" to a device, or a device "got" it."""
+        of: int | str = stream
+        if isinstance(message, PivotSlice):
+            kind, of, name, count = "slice", message.pivot_id.hex(), message.offset, len(message.data)
+        elif isinstance(message, Bundle):
+            kind, name, count = "bundle", message.frames[0].number if message.frames else 0, len(message.frames)
+        else:
+            kind, name, count = "epoch", message.number, 0
+        self._write({"at": round(at, 4), way: kind, "of": of, "name": name, "count": count, "to": device})
+
+    def books(self, at: float, counts: Mapping[str, int]) -> None:
+        """What became of keypoint frames so far."""
+        self._write({"at": round(at, 4), "books": dict(counts)})
 
     def status(self, at: float, fields: Mapping[str, object]) -> None:
         """A status line's fields."""

@@ -203,5 +203,5 @@ def test_the_queue_is_bounded() -> None:
     box = Outbox()
     box.put([bundle(number) for number in range(1000)], 0.0)
     assert len(box) == MAX_URGENT
-    assert bundles_in([(0.0, data) for data in box.drain()])[-1][1] == 999
+    assert bundles_in([(0.0, data) for _, data in box.drain()])[-1][1] == 999
     assert len(box) == 0

@@ -24,15 +24,40 @@ HOLDS = 2.0
 NOTICED = 15.0
 
 
+@dataclass(frozen=True)
+class Note:
+    """A message that was sent or received. `of`: its stream or pivot; `name`: its first frame, epoch or offset; count:
+    keypoint frames, or bytes of picture; device: the receiver."""
+
+    at: float
+    kind: str
+    of: int | str
+    name: int
+    count: int
+    device: str
+
+    @property
+    def identity(self) -> tuple[str, str, int | str, int]:
+        """What it is, whenever that was."""
+        return (self.device, self.kind, self.of, self.name)
+
+
 @dataclass
 class Recorded:
     """The lines of one or more traces of one role."""
 
     frames: list[tuple[float, int, int]] = field(default_factory=list)
     """(when, stream, number)"""
-    slices: list[tuple[float, str, int, int, str]] = field(default_factory=list)
-    """(when, pivot id, offset, bytes, receiver)"""
+    sent: list[Note] = field(default_factory=list)
+    got: list[Note] = field(default_factory=list)
+    books: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    """(when, what became of keypoint frames since the daemon's start)"""
     statuses: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def slices(self) -> list[tuple[float, str, int, int, str]]:
+        """(when, pivot id, offset, bytes, receiver) of what was sent."""
+        return [(n.at, str(n.of), n.name, n.count, n.device) for n in self.sent if n.kind == "slice"]
 
 
 def read_trace(path: Path) -> Recorded:
@@ -45,8 +70,11 @@ def read_trace(path: Path) -> Recorded:
             continue
         if "frame" in item:
             out.frames.append((item["at"], item["stream"], item["frame"]))
-        elif "slice" in item:
-            out.slices.append((item["at"], item["slice"], item["offset"], item["bytes"], item["to"]))
+        elif "sent" in item or "got" in item:
+            notes, kind = (out.sent, item["sent"]) if "sent" in item else (out.got, item["got"])
+            notes.append(Note(item["at"], kind, item["of"], item["name"], item["count"], item["to"]))
+        elif "books" in item:
+            out.books.append((item["at"], item["books"]))
         else:
             out.statuses.append((item["at"], item["status"]))
     return out

@@ -6,13 +6,14 @@ import dataclasses
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from facewire.errors import FacewireError
 from facewire_export import machine
-from facewire_export.rig import measure
+from facewire_export.rig import books, measure
 from facewire_export.rig.daemons import PORT, Ends
 from facewire_export.rig.scenario import Event, Scenario
 from facewire_export.rig.strangers import Strangers
@@ -24,6 +25,11 @@ SETTLE = 20.0
 """Seconds after the first picture from which the usual age of the picture is taken."""
 MOST_AGES = 600
 """Points of the curve (seconds since the start, age of the shown picture) in a result."""
+RANDOM = ("outage", "outage", "kill-encoder", "kill-decoder", "readdress", "strangers")
+MANY, FEW = 1000, 100
+"""Connections of strangers: where a scenario names them, and among random deeds."""
+BREAKS = ("kill-encoder", "kill-decoder", "forget", "readdress")
+"""Deeds that end a connection."""
 SKIP = 60.0
 """Seconds at the beginning that the ceiling does not bind (issue: after the first minute)."""
 
@@ -41,7 +47,7 @@ class _Play:
     def __init__(self, scenario: Scenario, tunnel: Tunnel, ends: Ends) -> None:
         self.deeds: list[_Deed] = []
         self.memory: list[tuple[float, dict[str, int]]] = []
-        self.strangers: Strangers | None = None
+        self.strangers: list[Strangers] = []
         self._scenario, self._tunnel, self._ends = scenario, tunnel, ends
         self._later: list[tuple[float, str, int]] = []
         self._joined = 0
@@ -71,7 +77,7 @@ class _Play:
                 continue
             at = event.at
             while at < self._scenario.seconds - 60:
-                deed = self._random.choice(("outage", "outage", "kill-encoder", "kill-decoder", "readdress"))
+                deed = self._random.choice(RANDOM)
                 yield Event(at, deed, self._random.uniform(2, 30) if deed == "outage" else 0.0)
                 at += self._random.uniform(45, 90)
 
@@ -84,7 +90,8 @@ class _Play:
             self._joined += 1
             self._ends.start_decoder(self._joined)
         elif event.do == "strangers":
-            self.strangers = Strangers(self._tunnel, self._tunnel.address(0), PORT)
+            count = MANY if event in self._scenario.events else FEW
+            self.strangers.append(Strangers(self._tunnel, self._tunnel.address(0), PORT, count))
         else:
             name = "encoder" if event.do == "kill-encoder" else "decoder0"
             self._ends.kill(name)
@@ -117,8 +124,8 @@ def run(scenario: Scenario, source: str = "sample:") -> dict[str, Any]:
                 end = time.monotonic()
                 counters = tunnel.counters()
             finally:
-                if play.strangers is not None:
-                    play.strangers.close()
+                for strangers in play.strangers:
+                    strangers.close()
                 ends.close()
         finally:
             tunnel.close()
@@ -163,6 +170,8 @@ def _figures(
     }
     if play.memory:
         figures["memory"] = _memory(play)
+    broken = [deed.back - deed.event.seconds for deed in play.deeds if deed.event.do in BREAKS]
+    figures["books"] = books.balance(taken, screen, [*broken, end])
     if taken.statuses:
         figures["encoder_status_last"] = taken.statuses[-1][1]
     if screen.statuses:
@@ -172,8 +181,11 @@ def _figures(
         _event(deed, frames, usual, until, ends, taken) for deed, until in zip(play.deeds, begins[1:], strict=True)
     ]
     warnings = [f"{float(line.split()[0]) - began:.1f} s {line.split(' ', 1)[1]}" for line in ends.warnings]
-    if play.strangers is not None:
-        figures["strangers"] = play.strangers.figures()
+    if play.strangers:
+        met: Counter[str] = Counter()
+        for strangers in play.strangers:
+            met.update(strangers.figures())
+        figures["strangers"] = dict(met)
     ages = [[round(at - began, 1), round(age, 2)] for at, age in measure.ages(frames, began, end)]
     every = max(1, len(ages) // MOST_AGES)
     seconds = measure.each_second([p for p in tunnel.packets if began <= p.time <= end], began, end)

@@ -72,12 +72,29 @@ def _others(result: dict[str, Any]) -> list[str]:
             f"{met['bytes_they_got']} bytes (greetings, before any key) and no content. The worst minute's bytes are "
             "theirs.\n"
         )
+    if (found := figures.get("books")) is not None and result["scenario"]["seconds"] >= 600:
+        out.append(_books(name, found))
     if result["scenario"]["seconds"] >= 600:
         for daemon, memory in figures.get("memory", {}).items():
             slope = memory["slope_mb_per_hour"]
             grows = "" if slope is None else f", {slope:+.1f} MB an hour over the second half"
             out.append(f"\n`{name}`, {daemon}: {memory['megabytes_last']:.0f} MB at the end{grows}.\n")
     return out
+
+
+def _books(name: str, found: dict[str, Any]) -> str:
+    """Whether the counters add up."""
+    classes = "; ".join(
+        f"{kind}s {counts.get('sent', 0)} sent = {counts.get('received', 0)} received + {counts.get('lost', 0)} lost"
+        for kind, counts in found["classes"].items()
+    )
+    wrong = sum(found[end].get("readings_wrong", 0) for end in ("encoder", "decoder"))
+    readings = sum(found[end].get("readings", 0) for end in ("encoder", "decoder"))
+    return (
+        f"\n`{name}`, counters: {classes}; lost where no connection ended: {found['lost_without_cause']}; never sent: "
+        f"{found['never_sent']}; keypoint frames that the encoder dropped for age: {found['encoder'].get('stale', 0)}; "
+        f"books out of balance at {wrong} of {readings} readings.\n"
+    )
 
 
 def _ms(seconds: Any) -> str:

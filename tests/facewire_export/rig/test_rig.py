@@ -93,7 +93,8 @@ def test_what_was_sent_again_is_counted_for_each_receiver() -> None:
 
 def test_a_trace_that_was_cut_by_a_kill_is_read_up_to_the_cut(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
-    lines = [{"at": 1.0, "frame": 2, "stream": 3}, {"at": 2.0, "slice": "ab", "offset": 0, "bytes": 9, "to": "d"}]
+    note = {"at": 2.0, "sent": "slice", "of": "ab", "name": 0, "count": 9, "to": "d"}
+    lines = [{"at": 1.0, "frame": 2, "stream": 3}, note]
     path.write_text("\n".join(map(json.dumps, lines)) + '\n{"at": 3.0, "status": {"fps": 2')
     found = measure.read_trace(path)
     assert (found.frames, found.slices, found.statuses) == ([(1.0, 3, 2)], [(2.0, "ab", 0, 9, "d")], [])
@@ -148,6 +149,10 @@ def test_the_rig_in_short_form(ip: int) -> None:
     assert figures["picture_bytes_sent"] > 0
     assert figures["picture_bytes_sent_again"] == 0
     assert figures["rate"]["whole_run_kbps"] < 32
+    found = figures["books"]
+    assert found["classes"]["bundle"]["received_frames"] > 20
+    assert (found["lost_without_cause"], found["never_sent"]) == (0, 0), found
+    assert found["encoder"]["readings_wrong"] == found["decoder"]["readings_wrong"] == 0, found
     if ip == 4:
         (event,) = result["events"]
         assert event["do"] == "outage"
