@@ -123,7 +123,7 @@ class Decoder:
         self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
         self._heard = time.monotonic()
-        self._looked = float("-inf")
+        self._looked, self._greeted = float("-inf"), 0
         self._reporting = Reporting(device, decoding.animator.cache, self._heard)
         self._parser = Parser()
         self._understood = 0  # garbage counted when a message was last understood
@@ -202,7 +202,8 @@ class Decoder:
 
     def books(self) -> dict[str, int]:
         """Where keypoint frames went: received = generated + faceless + late + waiting + orphans + foreign + shed +
-        inside (and what is being worked on just now). Pictures: taken = shown + skipped + dropped + ahead. Messages:
+        inside (and what is being worked on just now). Pictures: taken = shown + skipped + dropped + cleared +
+        ahead. Messages:
         unplaced, garbage."""
         inside, ahead = self._inbox.waiting, len(self._playout)
         done, playout = self._decoding.counters, self._playout.counters
@@ -212,14 +213,15 @@ class Decoder:
             "shed": self._inbox.dropped_frames, "inside": inside, "unplaced": self._parser.unplaced,
             "garbage": self.garbage,
             "taken": playout.taken, "shown": playout.shown, "skipped": playout.skipped, "dropped": playout.dropped,
-            "ahead": ahead,
+            "cleared": playout.cleared, "ahead": ahead,
         }  # fmt: skip
 
     def _report(self) -> None:
         """Say something to the encoder if it is time."""
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+        is_new = self._receiver.connections != self._greeted
+        if time.monotonic() - self._looked < LOOK_SECONDS and not is_new:
             return
-        self._looked = time.monotonic()
+        self._looked, self._greeted = time.monotonic(), self._receiver.connections
         counters, animator, traffic = self._decoding.counters, self._decoding.animator, self._receiver.traffic
         epoch = animator.epoch
         reading = Reading(
@@ -243,14 +245,14 @@ class Decoder:
             self._receiver.send(pack_report(report))
 
     def _animate(self) -> None:
+        if self._playout.begins:
+            self._inbox.shed(1)  # what came while the pivot was being made ready is old
         message = self._inbox.get(0.25)
         if message is None:
             return
         # A stalled playout alone is a slow link, waiting bundles alone are a long buffer; both: we are slow ourselves.
         span = self._inbox.span if self._playout.stalled else 0
         hurry = span >= HURRY
-        if self._playout.begins:
-            self._inbox.shed(1)  # what came while the pivot was being made ready is old
         if hurry:
             self._hurried += 1
             self._overloaded_until = time.monotonic() + RECOVERY

@@ -49,12 +49,14 @@ class PlayoutCounters:
     """Frames, except where noted."""
 
     taken: int = 0
-    """Given to it: shown + dropped + skipped + what waits."""
+    """Given to it: shown + dropped + skipped + cleared + what waits."""
     shown: int = 0
     late: int = 0
     """Came after their time; shown at once unless a newer one came with them."""
     dropped: int = 0
-    """Dropped: the oldest because the buffer was full, all that waited when another stream began."""
+    """Dropped, oldest first, because the buffer was full."""
+    cleared: int = 0
+    """What waited when another stream began."""
     skipped: int = 0
     """Left out for a newer one: to shrink the delay, or because they came late or the caller ticked slowly."""
     repeated: int = 0
@@ -219,7 +221,7 @@ class Playout:
             self._shed_at = self._now
 
     def _restart(self) -> None:
-        self.counters.dropped += len(self._queue)
+        self.counters.cleared += len(self._queue)
         self._queue.clear()
         self._anchor = None
         self._newest = None

@@ -172,6 +172,9 @@ class Subscriber:
             | zmq.EVENT_DISCONNECTED
             | zmq.EVENT_CONNECT_RETRIED
         )
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
         try:
             socket.connect(self.endpoint)
         except zmq.ZMQError as error:
@@ -280,9 +283,13 @@ class Subscriber:
         return True
 
     def receive(self, timeout: float = 0.0) -> bytes | None:
-        """The next message, or None if none came within `timeout` seconds. Parts of a message count as messages."""
+        """The next message, or None if none came within `timeout` seconds, or something happened to the connection.
+        Parts of a message count as messages."""
         self._watch()
-        if not self._socket.poll(max(0, round(timeout * 1000))):
+        ready = dict(self._poller.poll(max(0, round(timeout * 1000))))
+        if self._monitor in ready:
+            self._watch()
+        if self._socket not in ready:
             return None
         try:
             data = self._socket.recv(zmq.NOBLOCK)

@@ -280,13 +280,25 @@ def test_a_machine_that_is_too_slow_leaves_interpolated_frames_out(networks: Net
 
 def test_a_burst_waits_as_bytes_not_as_pictures(networks: Networks) -> None:
     with Daemon(networks) as daemon:
-        daemon.link.arrive(*opening(networks), *(bundle(range(start, start + 16, 2)) for start in range(0, 640, 16)))
+        daemon.link.arrive(*opening(networks), bundle([0]))
+        daemon.wait(lambda: daemon.decoder._playout.counters.shown > 0, "the first picture is shown")
+        daemon.link.arrive(*(bundle(range(start, start + 16, 2)) for start in range(2, 642, 16)))
         most = 0
         for _ in range(100):
             most = max(most, len(daemon.decoder._playout) + len(daemon.decoder._handoff))
             time.sleep(0.01)
         assert 0 < most <= 17
         assert daemon.decoder._playout.counters.dropped == 0
+
+
+def test_what_came_before_the_first_picture_could_be_made_is_not_shown(networks: Networks) -> None:
+    decoder = Decoder(Decoding(networks, SIZE), Link(), Screen(), Playout(), Told(), threading.Event())
+    for message in (*opening(networks), *(bundle([number]) for number in range(0, 100, 2))):
+        decoder._inbox.put(message)
+    while decoder._inbox.waiting:
+        decoder._animate()
+    assert [rebuilt.number for rebuilt in decoder._handoff] == [98]
+    assert decoder.books()["shed"] == 49
 
 
 def test_only_garbage_is_a_fault_that_says_so(

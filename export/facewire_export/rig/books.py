@@ -21,6 +21,7 @@ the kernel held during an outage."""
 AFTER = 5.0
 """Seconds after it in which the sender may not have noticed."""
 FATES = ("generated", "faceless", "late", "waiting", "orphans", "foreign", "shed", "inside")
+PICTURES = ("shown", "skipped", "dropped", "cleared", "ahead")
 AT_WORK = 16
 """Keypoint frames of the bundle that a thread works on while the books are read: the longest of any profile."""
 
@@ -67,7 +68,7 @@ def _encoder_books(books: Sequence[tuple[float, dict[str, int]]]) -> dict[str, i
 def _decoder_books(books: Sequence[tuple[float, dict[str, int]]]) -> dict[str, int]:
     """As above; what a thread works on at a reading is in no column."""
     at_work = [b["received"] - sum(b[name] for name in FATES) for _, b in books]
-    ahead = [b["taken"] - b["shown"] - b["skipped"] - b["dropped"] - b["ahead"] for _, b in books]
+    ahead = [b["taken"] - sum(b[name] for name in PICTURES) for _, b in books]
     wrong = sum(not 0 <= frames <= AT_WORK for frames in at_work)
     # Two threads move a picture between two columns: one may be seen in both or in neither.
     wrong += sum(abs(pictures) > 1 for pictures in ahead)

@@ -16,7 +16,7 @@ def note(at: float, name: int, kind: str = "bundle", of: int | str = 7) -> Note:
 
 def books(received: int, **others: int) -> dict[str, int]:
     names = ("generated", "faceless", "late", "waiting", "orphans", "foreign", "shed", "inside")
-    pictures = ("taken", "shown", "skipped", "dropped", "ahead")
+    pictures = ("taken", "shown", "skipped", "dropped", "cleared", "ahead")
     return {**dict.fromkeys([*names, *pictures], 0), "received": received, **others}
 
 
