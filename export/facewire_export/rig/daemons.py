@@ -76,12 +76,12 @@ class Ends:
                 raise FacewireError(f"{name}: {trouble}")
             self._collect(name)
 
-    def memory(self) -> dict[str, int]:
-        """Resident bytes of each daemon."""
+    def memory(self) -> dict[tuple[str, int], int]:
+        """Resident bytes of each daemon, by its name and process."""
         page = os.sysconf("SC_PAGE_SIZE")
         out = {}
         for name, child in self._running.items():
-            out[name] = int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * page
+            out[name, child.pid] = int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * page
         return out
 
     def trace(self, name: str) -> Recorded:

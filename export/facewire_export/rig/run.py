@@ -6,7 +6,7 @@ import dataclasses
 import random
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ SETTLE = 20.0
 MOST_AGES = 600
 """Points of the curve (seconds since the start, age of the shown picture) in a result."""
 RANDOM = ("outage", "outage", "kill-encoder", "kill-decoder", "readdress", "strangers")
+LASTING = ("outage", "outage", "readdress", "strangers")
+"""Random deeds of the middle half, where both daemons live on: a leak shows only in a long life."""
 MANY, FEW = 1000, 100
 """Connections of strangers: where a scenario names them, and among random deeds."""
 BREAKS = ("kill-encoder", "kill-decoder", "forget", "readdress")
@@ -46,7 +48,7 @@ class _Play:
 
     def __init__(self, scenario: Scenario, tunnel: Tunnel, ends: Ends) -> None:
         self.deeds: list[_Deed] = []
-        self.memory: list[tuple[float, dict[str, int]]] = []
+        self.memory: list[tuple[float, dict[tuple[str, int], int]]] = []
         self.strangers: list[Strangers] = []
         self._scenario, self._tunnel, self._ends = scenario, tunnel, ends
         self._later: list[tuple[float, str, int]] = []
@@ -77,7 +79,8 @@ class _Play:
                 continue
             at = event.at
             while at < self._scenario.seconds - 60:
-                deed = self._random.choice(RANDOM)
+                calm = 0.25 < at / self._scenario.seconds < 0.75
+                deed = self._random.choice(LASTING if calm else RANDOM)
                 yield Event(at, deed, self._random.uniform(2, 30) if deed == "outage" else 0.0)
                 at += self._random.uniform(45, 90)
 
@@ -211,15 +214,20 @@ def _event(
 
 
 def _memory(play: _Play) -> dict[str, Any]:
-    """Resident MB, and its slope over the second half in MB an hour, of the daemons that ran to the end."""
+    """Resident MB of each daemon's longest life, and its slope over that life's second half in MB an hour."""
+    lives: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+    for at, sizes in play.memory:
+        for life, size in sizes.items():
+            lives[life].append((at, size / 1e6))
     out = {}
-    for name in play.memory[-1][1]:
-        points = [(at, sizes[name] / 1e6) for at, sizes in play.memory if name in sizes]
+    for name in sorted({name for name, _ in lives}):
+        points = max((points for (whose, _), points in lives.items() if whose == name), key=len)
         half = points[len(points) // 2 :]
         slope = measure.slope(half)
         out[name] = {
             "megabytes_last": round(points[-1][1], 1),
             "megabytes_most": round(max(size for _, size in points), 1),
+            "life_s": round(points[-1][0] - points[0][0]),
             "slope_mb_per_hour": None if slope is None else round(slope * 3600, 2),
         }
     return out

@@ -77,8 +77,9 @@ def _others(result: dict[str, Any]) -> list[str]:
     if result["scenario"]["seconds"] >= 600:
         for daemon, memory in figures.get("memory", {}).items():
             slope = memory["slope_mb_per_hour"]
-            grows = "" if slope is None else f", {slope:+.1f} MB an hour over the second half"
-            out.append(f"\n`{name}`, {daemon}: {memory['megabytes_last']:.0f} MB at the end{grows}.\n")
+            grows = "" if slope is None else f", {slope:+.2f} MB an hour over its second half"
+            life = f" of a life of {memory['life_s']} s" if "life_s" in memory else ""
+            out.append(f"\n`{name}`, {daemon}: {memory['megabytes_last']:.0f} MB at the end{life}{grows}.\n")
     return out
 
 
