@@ -27,6 +27,7 @@ from facewire_export.evaluation.points import Codec, Point, points
 from facewire_export.evaluation.records import Records
 from facewire_export.evaluation.report import REPORT, publish, write_report
 from facewire_export.evaluation.run import Keys, measure, units
+from facewire_export.evaluation.scoring import VERSION
 from facewire_export.evaluation.work import Setup, Worker
 from facewire_export.judge import Judge
 from facewire_export.machine import describe
@@ -103,7 +104,12 @@ def evaluate(plan: Plan, missing: dict[str, str], worker: Worker | None = None) 
     results = gather(measured, valid, out)
     about: dict[str, Any] = {
         "command": plan.command,
-        "settings": {"seconds": plan.setup.seconds, "encoders": _encoders(measured), "keys": keys.describe()},
+        "settings": {
+            "seconds": plan.setup.seconds,
+            "scoring": VERSION,
+            "encoders": _encoders(measured),
+            "keys": keys.describe(),
+        },
         "machine": describe(),
         "missing_scores": missing,
         "failed": failed,

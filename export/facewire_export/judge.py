@@ -1,9 +1,10 @@
-"""All that is said about one shown frame beside the real one, each picture looked at once.
+"""What is said about one shown frame beside the real one, each picture looked at once.
 
 psnr, ssim            dB, 0..1
 lpips, lpips_alex     LPIPS on SqueezeNet and on AlexNet; 0 is identical
 identity              cosine of face embeddings
-mouth, eyelids        mean distance of landmarks in percent of the real face's width
+
+What its landmarks say is in evaluation/faces.py, since some of it takes many frames.
 """
 
 from __future__ import annotations
@@ -19,11 +20,8 @@ from numpy.typing import NDArray
 from facewire.errors import FacewireError
 from facewire_export.metrics import Picture, psnr, ssim
 
-SCORES = ("psnr", "ssim", "lpips", "lpips_alex", "identity", "mouth", "eyelids")
-LOWER_IS_BETTER = frozenset({"lpips", "lpips_alex", "mouth", "eyelids"})
+SCORES = ("psnr", "ssim", "lpips", "lpips_alex", "identity")
 BACKBONES = {"lpips": "squeeze", "lpips_alex": "alex"}
-CHEEKS = (234, 454)
-"""Face mesh indices of the face's outline beside the ears: its width."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,6 @@ class Seen:
 
     picture: Picture
     features: Mapping[str, Any]
-    landmarks: NDArray[np.float32] | None
     identity: NDArray[np.float32] | None
 
 
@@ -79,9 +76,13 @@ class Judge:
             with torch.inference_mode():
                 planes = to_tensor(picture).contiguous(memory_format=torch.channels_last)
                 features = {name: net.describe(planes) for name, net in self.lpips.items()}
-        landmarks = self._mesh.landmarks(picture) if self._mesh is not None else None
-        identity = self._identity.embed(picture, landmarks) if self._identity is not None else None
-        return Seen(picture, features, landmarks, identity)
+        identity = None if self._identity is None else self._identity.embed(picture, self.landmarks(picture))
+        return Seen(picture, features, identity)
+
+    def landmarks(self, picture: Picture) -> NDArray[np.float32] | None:
+        """float32 [478, 3] as facewire.face.mesh has them; None where no face is found, or none could be looked for."""
+        found: NDArray[np.float32] | None = None if self._mesh is None else self._mesh.landmarks(picture)
+        return found
 
     def compare(self, real: Seen, shown: Seen) -> dict[str, float]:
         """All SCORES of a shown picture; NaN where one cannot be told."""
@@ -96,8 +97,6 @@ class Judge:
                     scores[name] = float(net.distance(real.features[name], shown.features[name]))
         if real.identity is not None and shown.identity is not None:
             scores["identity"] = float(real.identity @ shown.identity)
-        if real.landmarks is not None and shown.landmarks is not None:
-            scores["mouth"], scores["eyelids"] = landmark_distance(real.landmarks, shown.landmarks)
         return scores
 
 
@@ -109,12 +108,3 @@ def _load(weights: Path, backbone: str) -> Any:
     # Half the time of the usual order on a CPU.
     net: torch.nn.Module = load_lpips(weights, backbone)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def landmark_distance(real: NDArray[np.float32], shown: NDArray[np.float32]) -> tuple[float, float]:
-    """(mouth, eyelids): mean distance of their landmarks in percent of the real face's width; inputs in pixels."""
-    from facewire.face.mesh import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
-
-    width = float(np.linalg.norm(real[CHEEKS[0], :2] - real[CHEEKS[1], :2])) or 1.0
-    away = np.linalg.norm(real[:, :2] - shown[:, :2], axis=1) * (100 / width)
-    return float(away[[*LIPS_OUTER, *LIPS_INNER]].mean()), float(away[[*LEFT_EYE, *RIGHT_EYE]].mean())

@@ -1,4 +1,4 @@
-"""Contact sheets: pivot | real | reconstructed | shown, eyes and mouth enlarged below each picture."""
+"""Contact sheets: pivot | real | reconstructed | shown, eyes and mouth enlarged below each picture; and strips."""
 
 from __future__ import annotations
 
@@ -73,6 +73,17 @@ def contact_sheet(rows: Sequence[SheetRow], title: str) -> Picture:
     for column, name in enumerate(TITLES):
         _text(head, name, column * TILE + 6, HEAD + 15)
     return np.asarray(np.concatenate([head, *(_row(row) for row in rows)], 0), np.uint8)
+
+
+def strip(pairs: Sequence[tuple[Picture, Picture]], title: str) -> Picture:
+    """uint8 [h, TILE * pairs, 3]: a title, then each pair as a column, the first of it above the second."""
+    head = np.full((HEAD, TILE * len(pairs), 3), 24, np.uint8)
+    _text(head, title, 6, 15)
+    columns = [
+        np.concatenate([cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_AREA) for picture in pair])
+        for pair in pairs
+    ]
+    return np.asarray(np.concatenate([head, np.concatenate(columns, 1)]), np.uint8)
 
 
 def save_png(path: Path, picture: Picture) -> None:

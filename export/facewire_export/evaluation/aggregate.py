@@ -8,28 +8,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facewire_export.evaluation import frechet
+from facewire_export.evaluation.faces import FACE_SCORES
 from facewire_export.evaluation.points import Codec, Ours, Point
 from facewire_export.evaluation.records import REAL, Record, features
-from facewire_export.judge import LOWER_IS_BETTER, SCORES
+from facewire_export.judge import SCORES
 
-FRECHET = "frechet"
-METRICS = (*SCORES, FRECHET, "flicker")
-LOWER = LOWER_IS_BETTER | {FRECHET, "flicker"}
+FRECHET, FLICKER = "frechet", "flicker"
+CLIP_METRICS = (*SCORES, *FACE_SCORES)
+"""What a clip's record tells by itself, and codecs are compared by."""
+METRICS = (*CLIP_METRICS, FRECHET, FLICKER)
+LOWER = frozenset({"lpips", "lpips_alex", "mouth", "eyelids", "pose", FRECHET, FLICKER})
 DIGITS = {
-    "psnr": 2, "ssim": 3, "lpips": 3, "lpips_alex": 3, "identity": 3, "mouth": 2, "eyelids": 2, FRECHET: 2,
-    "flicker": 2,
+    "psnr": 2, "ssim": 3, "lpips": 3, "lpips_alex": 3, "identity": 3, "mouth": 2, "eyelids": 2, "pose": 2, "lips": 2,
+    FRECHET: 2, FLICKER: 2,
 }  # fmt: skip
 LABELS = {
     "psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS (SqueezeNet)", "lpips_alex": "LPIPS (AlexNet)",
     "identity": "identity, cosine", "mouth": "mouth error, % of face width", "eyelids": "eyelid error, % of face width",
-    FRECHET: "Fréchet distance (SqueezeNet features)", "flicker": "flicker, grey levels",
+    "pose": "head pose error, degrees", "lips": "lip distance, correlation over time",
+    FRECHET: "Fréchet distance (SqueezeNet features)", FLICKER: "flicker, times the source's",
 }  # fmt: skip
 
 
 def value(record: Record, metric: str) -> float | None:
     """One clip's value of a metric (not the Fréchet distance, which is the whole set's)."""
-    found = record["flicker"].get("shown") if metric == "flicker" else record["scores"].get(metric)
+    if metric == FLICKER:
+        return flicker(record)
+    found = record["scores"].get(metric)
     return None if found is None or not math.isfinite(found) else float(found)
+
+
+def flicker(record: Record) -> float | None:
+    """Shown over real; None where either could not be told, or the real one is still."""
+    shown, real = record["flicker"].get("shown"), record["flicker"].get("real")
+    return None if shown is None or not real else float(shown) / float(real)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -66,7 +78,6 @@ class Results:
     rows: Mapping[str, Row]
     records: Mapping[str, Mapping[str, Record]]
     clips: tuple[str, ...]
-    flicker_real: float | None = None
 
     def ours(self) -> list[Row]:
         """Our rows, in the order of the points."""
@@ -97,23 +108,14 @@ def gather(points: Sequence[Point], records: Iterable[Record], out: Path) -> Res
             rows[point.name] = _row(point, mine, out)
             kept[point.name] = mine
     clips = tuple(sorted({clip for mine in kept.values() for clip in mine}))
-    real = mean(next(iter(mine.values()))["flicker"].get("real") for mine in _by_clip(kept).values())
-    return Results(rows, kept, clips, real)
-
-
-def _by_clip(kept: Mapping[str, Mapping[str, Record]]) -> dict[str, dict[str, Record]]:
-    found: dict[str, dict[str, Record]] = {}
-    for point, mine in kept.items():
-        for clip, record in mine.items():
-            found.setdefault(clip, {})[point] = record
-    return found
+    return Results(rows, kept, clips)
 
 
 def _row(point: Point, mine: Mapping[str, Record], out: Path) -> Row:
     records = list(mine.values())
     scores = {metric: mean(value(r, metric) for r in records) for metric in METRICS if metric != FRECHET}
     scores[FRECHET] = _frechet(point.name, list(mine), out)
-    judged = sum(r["counts"].get("ssim", 0) for r in records)
+    judged = sum(r["counts"].get("psnr", 0) for r in records)
     seen = sum(r["counts"].get("mouth", 0) for r in records)
     classes = sorted({name for r in records for name in r["bytes"]})
     return Row(

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facewire.profiles import PROFILES
-from facewire_export.evaluation.aggregate import LOWER, Results, mean, value
+from facewire_export.evaluation.aggregate import CLIP_METRICS, LOWER, Results, mean, value
 from facewire_export.evaluation.points import MAIN
 from facewire_export.evaluation.records import Record
-from facewire_export.judge import SCORES
 
 FACTORS = (1, 2, 4, 8)
 ENOUGH = 0.5
@@ -99,7 +98,7 @@ def contest(results: Results, rate: str = "all_in") -> dict[int, dict[str, list[
         targets = {clip: factor * record["kbps"][rate] for clip, record in main.items()}
         found[factor] = {
             metric: [_entry(results, family, metric, targets, rate) for family in results.families()]
-            for metric in SCORES
+            for metric in CLIP_METRICS
         }
     return found
 

@@ -35,6 +35,8 @@ from facewire_export.sheets import SheetRow
 
 SHEET_AT = (0.2, 0.5, 0.8)
 """Where in a clip the contact sheet's frames are taken."""
+STRIP_AT = tuple((index + 0.5) / 6 for index in range(6))
+"""Where those of the strip are, source above shown."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Shown:
     frames: int
     seconds: dict[str, float]
     sheet: list[SheetRow] = field(default_factory=list)
+    strip: list[tuple[Picture, Picture]] = field(default_factory=list)
 
 
 def profile_of(point: Ours) -> Profile:
@@ -160,8 +163,9 @@ def show_all(
     showers = {point.name: shower(point, networks, models) for point in points}
     spent = {point.name: {"show": 0.0, "score": 0.0} for point in points}
     count = len(reference)
-    sheet_at = {round(share * (count - 1)) for share in SHEET_AT}
+    sheet_at, strip_at = ({round(share * (count - 1)) for share in shares} for shares in (SHEET_AT, STRIP_AT))
     sheet: list[SheetRow] = []
+    strip: list[tuple[Picture, Picture]] = []
     started, others = time.process_time(), 0.0
     shown_frames = 0
     for played in play(stream.messages, networks, count):
@@ -179,8 +183,11 @@ def show_all(
             picture = scorings[point.name].add(show)
             if picture is not None and keep is not None and point.every_frame:
                 keep(point.name, picture)
-            if point.name == MAIN and played.number in sheet_at and picture is not None:
-                sheet.append(_sheet_row(reference, played, picture))
+            if point.name == MAIN and picture is not None:
+                if played.number in sheet_at:
+                    sheet.append(_sheet_row(reference, played, picture))
+                if played.number in strip_at:
+                    strip.append((reference.picture(played.number), picture))
             took = time.process_time() - began
             others += took
             spent[point.name]["show"] += sum(made)
@@ -190,12 +197,10 @@ def show_all(
     played_seconds = (time.process_time() - started - others) / len(points)
     for times in spent.values():
         times["play"] = played_seconds
-    return {
-        name: Shown(scoring.result(), shown_frames, spent[name], sheet if name == MAIN else [])
-        for name, scoring in scorings.items()
-    }
-
-
+    found = {name: Shown(scoring.result(), shown_frames, spent[name]) for name, scoring in scorings.items()}
+    if MAIN in found:
+        found[MAIN].sheet, found[MAIN].strip = sheet, strip
+    return found
 
 
 def _sheet_row(reference: Reference, played: Played, picture: Picture) -> SheetRow:
@@ -203,4 +208,4 @@ def _sheet_row(reference: Reference, played: Played, picture: Picture) -> SheetR
     pivot = rebuilt if played.pivot is None else enlarged(played.pivot, SHOWN)
     kind = "interpolated" if played.interpolated else "keypoints"
     four = (pivot, reference.picture(played.number), rebuilt, picture)
-    return SheetRow(four, reference.seen(played.number).landmarks, f"frame {played.number} ({kind})")
+    return SheetRow(four, reference.landmarks(played.number), f"frame {played.number} ({kind})")

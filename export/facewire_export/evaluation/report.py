@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facewire_export.evaluation import page, plots, tables, timeline
-from facewire_export.evaluation.aggregate import METRICS, Results, value
+from facewire_export.evaluation import page, paper, plots, tables, timeline
+from facewire_export.evaluation.aggregate import FRECHET, METRICS, Results, value
 from facewire_export.evaluation.points import MAIN
 from facewire_export.evaluation.records import RECORDS, write_records
 from facewire_export.evaluation.scoring import OFTEN, SELDOM
@@ -36,7 +36,8 @@ def write_report(results: Results, out: Path, about: Mapping[str, Any], baseline
         tables.overview(results),
         *tables.contests(results, "all_in"),
         *tables.contests(results, "stream"),
-        *tables.paper_tables(results),
+        *paper.paper_tables(results),
+        *([each] if (each := tables.clip_by_clip(results)) is not None else []),
         *([told] if (told := tables.baselines(baselines)) is not None else []),
         tables.every_point(results),
     ]
@@ -76,10 +77,10 @@ def _head(results: Results, about: Mapping[str, Any]) -> list[str]:
     part = f"the first {seconds:g} s of each" if seconds else "all of each"
     lines = [
         f"{len(results.clips)} clips, {sum(lengths.values())} frames ({part}), at 512x512; each clip counts once.",
-        f"PSNR and the Fréchet distance's features are taken on every {OFTEN}th frame, SSIM, LPIPS, identity, mouth",
-        f"and eyelids on every {SELDOM}rd, flicker on 6 frames in 25. The Fréchet distance is one of SqueezeNet's",
-        "features, not Inception's FID: that network's weights are not at hand, nor VGG-16's for DISTS. Tables 1 to 4",
-        "have the rows of Agarwal et al., BMVC 2022; their figures, of other clips, were not at hand.",
+        f"PSNR, the Fréchet distance's features and landmarks (mouth, eyelids, pose, lips) are of every {OFTEN}th",
+        f"frame, SSIM, LPIPS and identity on every {SELDOM}rd, flicker on 6 frames in 25, in times the source's own.",
+        "The Fréchet distance is one of SqueezeNet's features, not Inception's FID: that network's weights are not at",
+        "hand, nor VGG-16's for DISTS. Tables 1 to 4 have the rows of Agarwal et al., BMVC 2022.",
         "",
         "stream: the .fw file, or the codec's elementary stream. all-in: with what a link adds in both directions,",
         "ZeroMQ over TCP with acknowledgements and reports for us, RTP, UDP, IPv4 and RTCP for codecs (RFC 3550 and",
@@ -104,7 +105,7 @@ def _head(results: Results, about: Mapping[str, Any]) -> list[str]:
 def _csv_clips(results: Results) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    metrics = [metric for metric in METRICS if metric != "frechet"]
+    metrics = [metric for metric in METRICS if metric != FRECHET]
     writer.writerow(["clip", "point", "frames", "stream_kbps", "all_in_kbps", "bpp", "packets", *metrics])
     for mine in results.records.values():
         for record in mine.values():

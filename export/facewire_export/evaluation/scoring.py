@@ -1,7 +1,7 @@
 """One clip's shown pictures against its real ones. What is dear is taken on few frames, what is cheap on more.
 
-    every 5th frame     PSNR, features for the Fréchet distance
-    every 23rd frame    SSIM, LPIPS (both backbones), identity, mouth and eyelids
+    every 5th frame     PSNR, features for the Fréchet distance, all that landmarks say (faces.py)
+    every 23rd frame    SSIM, LPIPS (both backbones), identity
     6 frames in 25      flicker, on frames that follow each other
 
 5, 23 and 25 have no divisor in common with 2, 3 or 4, so that keypoint frames and interpolated frames are met alike.
@@ -16,26 +16,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facewire.types import Picture
 from facewire_export.evaluation import frechet
+from facewire_export.evaluation.faces import Faces
 from facewire_export.evaluation.footage import Footage
+from facewire_export.evaluation.points import SHOWN
 from facewire_export.judge import Judge, Seen
 from facewire_export.metrics import Flicker, mean_db, psnr
 
 OFTEN, SELDOM = 5, 23
-VERSION = 1
+VERSION = 2
 """Raise it when what is coded or scored changes: records of another version are measured again. The test that
 recomputes a part of results/ fails when that was forgotten."""
 
 
 def is_often(number: int) -> bool:
-    """Whether frame `number` gets PSNR and features."""
+    """Whether frame `number` gets PSNR, features and landmarks."""
     return number % OFTEN == OFTEN // 2
 
 
 def is_seldom(number: int) -> bool:
-    """Whether frame `number` gets all scores."""
+    """Whether frame `number` gets the dear scores."""
     return number % SELDOM == SELDOM // 2
 
 
@@ -61,6 +64,7 @@ class Reference:
     def __init__(self, footage: Footage, judge: Judge) -> None:
         self.footage, self.judge = footage, judge
         self._seen: dict[int, Seen] = {}
+        self._landmarks: dict[int, NDArray[np.float32] | None] = {}
 
     def __len__(self) -> int:
         return len(self.footage.real)
@@ -74,6 +78,12 @@ class Reference:
         if number not in self._seen:
             self._seen[number] = self.judge.look(self.picture(number))
         return self._seen[number]
+
+    def landmarks(self, number: int) -> NDArray[np.float32] | None:
+        """Of the face in frame `number`."""
+        if number not in self._landmarks:
+            self._landmarks[number] = self.judge.landmarks(self.picture(number))
+        return self._landmarks[number]
 
     def features(self) -> frechet.Features:
         """float32 [n, 512] of the frames that `is_often` names."""
@@ -99,6 +109,7 @@ class Scoring:
         self._rows: list[dict[str, float]] = []
         self._features: list[frechet.Features] = []
         self._flicker = Flicker()
+        self._faces = Faces(SHOWN)
         self._number = 0
 
     @property
@@ -122,6 +133,7 @@ class Scoring:
         if often:
             self._psnr.append(psnr(real, picture))
             self._features.append(describe(judge, [picture]))
+            self._faces.add(self._reference.landmarks(number), judge.landmarks(picture))
         if seldom:
             self._rows.append(judge.compare(self._reference.seen(number), judge.look(picture)))
         return picture
@@ -133,8 +145,9 @@ class Scoring:
             known = [row[name] for row in self._rows if math.isfinite(row[name])]
             means[name], counts[name] = sum(known) / len(known) if known else math.nan, len(known)
         means["psnr"], counts["psnr"] = mean_db(self._psnr), len(self._psnr)
+        told, of = self._faces.result()
         features = np.concatenate(self._features) if self._features else np.zeros((0, 512), np.float32)
-        return Scored(means, counts, self._flicker.result(), features)
+        return Scored(means | told, counts | of, self._flicker.result(), features)
 
 
 def as_json(scored: Scored) -> dict[str, Any]:

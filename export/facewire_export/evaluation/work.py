@@ -23,7 +23,7 @@ from facewire_export.evaluation.records import REAL, save_features
 from facewire_export.evaluation.scoring import Reference, Scored, Scoring, as_json
 from facewire_export.evaluation.transport import rtp
 from facewire_export.judge import Judge
-from facewire_export.sheets import contact_sheet, save_png
+from facewire_export.sheets import contact_sheet, save_png, strip
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,12 @@ class Worker:
         main = shown.get(MAIN)
         if main is not None:
             scores = main.scored.scores
-            said = "  ".join(f"{name} {scores[name]:.3f}" for name in ("psnr", "lpips", "mouth") if name in scores)
+            said = "  ".join(
+                f"{name} {scores[name]:.3f}" for name in ("psnr", "lpips", "pose", "lips") if name in scores
+            )
             title = f"{clip}  {8 * stream.link.bytes / 1000 / reference.footage.seconds:.2f} kbit/s all-in  {said}"
             save_png(out / "sheets" / f"{clip}.png", contact_sheet(main.sheet, title))
+            save_png(out / "strips" / f"{clip}.png", strip(main.strip, f"source above, shown below: {title}"))
             if player := self._player(REAL, clip, reference.footage.fps):
                 with player:
                     for picture in reference.footage.real:

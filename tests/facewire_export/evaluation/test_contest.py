@@ -11,15 +11,16 @@ pytest.importorskip("torch", reason="torch (extra: export) is not installed")
 
 from facewire_export.evaluation.aggregate import Results, gather
 from facewire_export.evaluation.contest import at, contest, front
+from facewire_export.evaluation.paper import paper_tables
 from facewire_export.evaluation.points import points
-from facewire_export.evaluation.tables import contests, overview, paper_tables
+from facewire_export.evaluation.tables import clip_by_clip, contests, overview
 
 
 def record(clip: str, point: str, rate: float, **scores: float | None) -> dict[str, Any]:
     """A record with that all-in rate; 8 kbit/s less of coded bytes."""
     return {
         "clip": clip, "point": point, "frames": 50, "fps": 25.0, "scores": {"psnr": None, **scores},
-        "counts": {"ssim": 4, "mouth": 4}, "flicker": {"real": 1.0, "shown": 1.5},
+        "counts": {"psnr": 4, "mouth": 4}, "flicker": {"real": 1.0, "shown": 1.5},
         "kbps": {"stream": rate - 8, "all_in": rate}, "bpp": rate / 1000,
         "bytes": {"first": 250, "total": 900, "link": 1000}, "packets": 3, "cpu_seconds": {"code": 1.0},
     }  # fmt: skip
@@ -122,5 +123,22 @@ def test_tables_say_it_plainly() -> None:
     assert "LOST 20.00 / 25.00" in second.markdown()
     assert "1 won, 1 lost" in second.note
     assert "H.264 (x264) live" in overview(found).markdown()
-    titles = [table.title for table in paper_tables(found)]
-    assert [title.split(":")[0] for title in titles] == ["Table 1", "Table 2", "Table 3"]
+    tables = paper_tables(found)
+    assert [table.title.split(":")[0] for table in tables] == ["Table 1", "Table 2", "Table 3"]
+    assert tables[0].rows[-1][-2:] == ("26.7", "0.81")
+    assert len(tables[0].rows[-1]) == len(tables[0].head)
+
+
+def test_clip_by_clip_counts_what_a_viewer_should_get() -> None:
+    found = results([
+        record("a", "bgan", 10.0, lpips=0.1, pose=2.9, lips=0.8),
+        record("b", "bgan", 12.0, lpips=0.3, pose=3.1, lips=0.7),
+        record("c", "bgan", 11.0, lpips=0.2, pose=1.0, lips=None),
+    ])  # fmt: skip
+    table = clip_by_clip(found)
+    assert table is not None
+    assert [row[0] for row in table.rows] == ["b", "c", "a"]
+    assert "on 2 of 3 clips" in table.note
+    assert "on 1 of 2" in table.note
+    assert "1.50" in table.rows[0]
+    assert clip_by_clip(results([record("a", "vsat", 10.0)])) is None

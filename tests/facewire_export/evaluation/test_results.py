@@ -1,7 +1,8 @@
 """A small part of results/val is measured again and must come out as it is committed.
 
-Skipped without the clips and weights beside the checkout. Where this fails, either coding, networks or scoring changed:
-raise scoring.VERSION if it was scoring, and make results/val again (its report.md ends its head with the command).
+Skipped without the clips and weights beside the checkout, and where scoring.VERSION has been raised since. Where this
+fails, coding, networks or scoring have changed: raise scoring.VERSION if it was scoring, and make results/val again
+(its report.md ends its head with the command).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from facewire_export.evaluation.codecs import encoder_version
 from facewire_export.evaluation.points import points
 from facewire_export.evaluation.records import read
 from facewire_export.evaluation.run import models_id
+from facewire_export.evaluation.scoring import VERSION
 from facewire_export.evaluation.work import Setup, Unit, Worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,6 +34,7 @@ CLIP = "bf68a359_01"
 """The shortest one: 67 frames."""
 TOLERANCE = {
     "psnr": 0.1, "ssim": 0.005, "lpips": 0.005, "lpips_alex": 0.005, "identity": 0.02, "mouth": 0.1, "eyelids": 0.1,
+    "pose": 0.3, "lips": 0.1,
 }  # fmt: skip
 """Processors round differently, and MediaPipe's landmarks with them."""
 RATE = 0.02
@@ -73,6 +76,8 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
     told: dict[str, Any] = json.loads((RESULTS / "summary.json").read_text("utf-8"))["settings"]
+    if told.get("scoring") != VERSION:
+        pytest.skip("results/val was made by other scoring; make it again")
     return told
 
 

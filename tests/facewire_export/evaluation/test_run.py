@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,6 +25,7 @@ from facewire_export.evaluation.records import REAL, Records, features_path, rea
 from facewire_export.evaluation.run import Bar, Keys, measure, units
 from facewire_export.evaluation.work import Setup, Worker, player_path
 from facewire_export.judge import Judge
+from facewire_export.sheets import HEAD, TILE
 
 FRAMES = 12
 MINE = "bgan,bgan-pivot,bgan-interpolation,bgan-skip3,x264-live-256-q51,av1-live-128-half-q70"
@@ -68,6 +70,7 @@ def test_a_moving_clip_is_better_than_a_held_pivot(tmp_path: Path) -> None:
     for name in (REAL, "bgan", "x264-live-256-q51"):
         assert player_path(out, name, "a").is_file()
     assert (out / "sheets" / "a.png").is_file()
+    assert cv2.imread(str(out / "strips" / "a.png")).shape == (HEAD + 2 * TILE, 6 * TILE, 3)
     assert (out / "figure5-faces.png").is_file()
     page = (out / "page.html").read_text()
     assert "players/a/bgan.mp4" in page
@@ -78,7 +81,7 @@ def test_a_moving_clip_is_better_than_a_held_pivot(tmp_path: Path) -> None:
     into = tmp_path / "results" / "val"
     published = {path.relative_to(into).as_posix() for path in into.rglob("*")}
     assert {"records.jsonl", "report.md", "summary.json", "points.csv", "clips.csv", "plots/figure5.png"} <= published
-    assert not any("mp4" in name or "faces" in name or "sheet" in name for name in published)
+    assert not any("mp4" in name or "faces" in name or "sheet" in name or "strip" in name for name in published)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["points"]["bgan"]["clips"] == 1
     assert summary["command"] == "the command"
