@@ -7,8 +7,10 @@ import hashlib
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -120,6 +122,9 @@ def _parallel(todo: Sequence[Unit], setup: Setup, workers: int) -> Iterator[tupl
         return
     # Started afresh, not forked: neither MediaPipe's nor torch's threads live through a fork.
     context = multiprocessing.get_context("spawn")
+    scratch = _scratch(setup)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
     pool = ProcessPoolExecutor(min(workers, len(todo)), context, initializer=_begin, initargs=(setup,))
     try:
         waiting = {pool.submit(_do, unit): unit for unit in todo}
@@ -131,6 +136,12 @@ def _parallel(todo: Sequence[Unit], setup: Setup, workers: int) -> Iterator[tupl
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch(setup: Setup) -> Path:
+    """Where workers unpack clips: what a killed one leaves there the next run clears away."""
+    return setup.out / "scratch"
 
 
 _worker: Worker | None = None
@@ -141,6 +152,7 @@ def _begin(setup: Setup) -> None:
     global _worker
     import torch
 
+    tempfile.tempdir = str(_scratch(setup).resolve())
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, lambda *_: os._exit(1))
