@@ -101,8 +101,9 @@ def clip_by_clip(results: Results) -> Table | None:
 
 
 def baselines(folder: Path) -> Table | None:
-    """What `facewire-export baselines` wrote into a folder; None where it wrote nothing."""
+    """What `facewire-export baselines` wrote into a folder (training records are none of it); None where nothing."""
     told = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    told = [one for one in told if "scores" in one]
     rows = []
     for one in told:
         shown, sent = one["scores"]["shown"], one["payload"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from facewire_export.evaluation.aggregate import Results, gather
 from facewire_export.evaluation.contest import at, contest, front
 from facewire_export.evaluation.paper import paper_tables
 from facewire_export.evaluation.points import points
-from facewire_export.evaluation.tables import clip_by_clip, contests, overview
+from facewire_export.evaluation.tables import baselines, clip_by_clip, contests, overview
 
 
 def record(clip: str, point: str, rate: float, **scores: float | None) -> dict[str, Any]:
@@ -142,3 +143,17 @@ def test_clip_by_clip_counts_what_a_viewer_should_get() -> None:
     assert "on 1 of 2" in table.note
     assert "1.50" in table.rows[0]
     assert clip_by_clip(results([record("a", "vsat", 10.0)])) is None
+
+
+def test_baselines_are_told_and_training_records_beside_them_are_not(tmp_path: Path) -> None:
+    assert baselines(tmp_path) is None
+    (tmp_path / "animator-fomm.json").write_text('{"steps": 3}')
+    assert baselines(tmp_path) is None
+    told = {
+        "motion": "fomm", "scores": {"shown": {"psnr": 19.5, "ssim": 0.66, "lpips": 0.123}},
+        "payload": {"numbers": 60, "raw_bits": 1920, "entropy_bits": 168.4},
+    }  # fmt: skip
+    (tmp_path / "fomm.json").write_text(json.dumps(told))
+    table = baselines(tmp_path)
+    assert table is not None
+    assert table.rows == (("fomm", "60", "1920", "168", "19.50", "0.660", "0.123"),)
