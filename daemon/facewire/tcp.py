@@ -19,7 +19,7 @@ IPV4_HEADERS, IPV6_HEADERS = 52, 72
 _SIOCOUTQ = 0x5411
 _RTO_MAX_MS = 44
 """TCP_RTO_MAX_MS, Linux 6.15 and later."""
-_THIN_LINEAR_TIMEOUTS = 16
+THIN_LINEAR_TIMEOUTS = 16
 """TCP_THIN_LINEAR_TIMEOUTS, Linux 2.6.34 and later."""
 _INFO_LENGTH = 208
 
@@ -107,7 +107,7 @@ def prepare(fd: int, port: int) -> None:
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
-                own.setsockopt(socket.IPPROTO_TCP, _THIN_LINEAR_TIMEOUTS, 1)
+                own.setsockopt(socket.IPPROTO_TCP, THIN_LINEAR_TIMEOUTS, 1)
 
 
 def local_address(fd: int) -> tuple[str, int] | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
+from facewire.bridge import Bridge
 from facewire.curve import KeyPair, load_pair, load_servers
 from facewire.errors import ConfigError
 
@@ -36,6 +38,15 @@ GIVE_UP_SECONDS = 90
 a connection that lived through one goes on without a handshake, which costs 1.8 kB and five round trips."""
 SILENCE_SECONDS = 5
 """After so much silence each side of the kernel asks whether the other is still there, every two seconds."""
+_TCP_OPTIONS = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_SECONDS),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, GIVE_UP_SECONDS // 2),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVE_UP_SECONDS * 1000),
+    (socket.IPPROTO_TCP, tcp.THIN_LINEAR_TIMEOUTS, 1),
+]
+"""Of a decoder's connection; the encoder's are set by `open_socket`."""
 _GIVEN_UP_SECONDS = 3.0
 _LOOK_SECONDS = 0.5
 
@@ -95,16 +106,16 @@ def is_loopback(endpoint: str) -> bool:
 
 def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) -> zmq.Socket[bytes]:
     """A socket with what both ends want: nothing lingers, IPv6 where the endpoint is not plain IPv4."""
-    socket: zmq.Socket[bytes] = context.socket(kind)
-    socket.setsockopt(zmq.LINGER, 0)
+    opened: zmq.Socket[bytes] = context.socket(kind)
+    opened.setsockopt(zmq.LINGER, 0)
     # Off for plain IPv4, where it would only turn addresses into [::ffff:127.0.0.1].
-    socket.setsockopt(zmq.IPV6, not re.match(r"tcp://[\d.*]+:", endpoint))
-    socket.setsockopt(zmq.TCP_MAXRT, GIVE_UP_SECONDS * 1000)
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, SILENCE_SECONDS)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 2)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, GIVE_UP_SECONDS // 2)
-    return socket
+    opened.setsockopt(zmq.IPV6, not re.match(r"tcp://[\d.*]+:", endpoint))
+    opened.setsockopt(zmq.TCP_MAXRT, GIVE_UP_SECONDS * 1000)
+    opened.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    opened.setsockopt(zmq.TCP_KEEPALIVE_IDLE, SILENCE_SECONDS)
+    opened.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 2)
+    opened.setsockopt(zmq.TCP_KEEPALIVE_CNT, GIVE_UP_SECONDS // 2)
+    return opened
 
 
 class Subscriber:
@@ -138,32 +149,32 @@ class Subscriber:
         """Handshakes that succeeded."""
         self._messages = self._payload = 0
         self._estimate = 0
-        self._closed_wire = 0
-        self._fd: int | None = None
-        self._port = 0
-        self._wire: int | None = None
+        self._wire = 0
         self._looked = 0.0
         self._lost_at: float | None = None
         self._refused = 0
+        self._host, self._port = "", 0
+        self._bridge: Bridge | None = None
+        if connect.startswith("tcp"):
+            host, _, port = connect.removeprefix("tcp://").rpartition(":")
+            self._host, self._port = host.strip("[]"), int(port)
+            self._bridge = Bridge(self._host, self._port, bool(curve), _TCP_OPTIONS)
         self._connect()
 
     def _connect(self) -> None:
-        socket = open_socket(self._context, zmq.DEALER, self.endpoint)
-        socket.setsockopt(zmq.RCVHWM, self._queue)
-        socket.setsockopt(zmq.SNDHWM, 4)
+        opened = open_socket(self._context, zmq.DEALER, self.endpoint)
+        opened.setsockopt(zmq.RCVHWM, self._queue)
+        opened.setsockopt(zmq.SNDHWM, 4)
         # What was written for a connection that is gone is of no use to the next one.
-        socket.setsockopt(zmq.IMMEDIATE, 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
-        socket.setsockopt(zmq.RECONNECT_IVL, 250)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        # Without a limit the kernel retries with growing pauses, up to two minutes after an outage.
-        socket.setsockopt(zmq.CONNECT_TIMEOUT, 4000)
+        opened.setsockopt(zmq.IMMEDIATE, 1)
+        opened.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        opened.setsockopt(zmq.RECONNECT_IVL, 100)
         if self._keys is not None:
-            socket.setsockopt(zmq.CURVE_SERVERKEY, self._servers[self._refused % len(self._servers)])
-            socket.setsockopt(zmq.CURVE_PUBLICKEY, self._keys.public)
-            socket.setsockopt(zmq.CURVE_SECRETKEY, self._keys.secret)
-        self._socket = socket
-        self._monitor = socket.get_monitor_socket(
+            opened.setsockopt(zmq.CURVE_SERVERKEY, self._servers[self._refused % len(self._servers)])
+            opened.setsockopt(zmq.CURVE_PUBLICKEY, self._keys.public)
+            opened.setsockopt(zmq.CURVE_SECRETKEY, self._keys.secret)
+        self._socket = opened
+        self._monitor = opened.get_monitor_socket(
             zmq.EVENT_CONNECTED
             | zmq.EVENT_HANDSHAKE_SUCCEEDED
             | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -173,10 +184,10 @@ class Subscriber:
             | zmq.EVENT_CONNECT_RETRIED
         )
         self._poller = zmq.Poller()
-        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(opened, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
         try:
-            socket.connect(self.endpoint)
+            opened.connect(self.endpoint if self._bridge is None else self._bridge.endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise ConfigError(f"cannot connect to {self.endpoint}: {error}") from None
@@ -184,12 +195,14 @@ class Subscriber:
     @property
     def traffic(self) -> Traffic:
         """Messages and bytes so far."""
-        wire = self._closed_wire + (self._wire if self._wire is not None else self._estimate)
+        wire = self._estimate if self._bridge is None else self._wire
         return Traffic(self._messages, self._payload, wire)
 
     def close(self) -> None:
         """Close at once."""
         self._drop()
+        if self._bridge is not None:
+            self._bridge.close()
         if self._owns_context:
             self._context.term()
 
@@ -197,11 +210,6 @@ class Subscriber:
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
-        self._gone()
-
-    def _gone(self) -> None:
-        self._closed_wire += self._wire or 0
-        self._fd = self._wire = None
         self.connected = False
 
     def renew(self) -> None:
@@ -225,15 +233,14 @@ class Subscriber:
             event = heard["event"]
             if event == zmq.EVENT_CONNECTED:
                 self._lost_at = None
-                self._opened(int(heard["value"]))
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.connected, self._lost_at = True, None
                 self.connections += 1
             elif event == zmq.EVENT_CONNECT_RETRIED:
                 self.connected, self._lost_at = False, None
             else:
-                refused = not self.connected and self._fd is not None
-                self._gone()
+                refused = not self.connected and self._bridge is not None and self._bridge.reached
+                self.connected = False
                 self._lost_at = self._lost_at or time.monotonic()
                 if refused and len(self._servers) > 1:
                     # Who does not let us in may have its other key by now.
@@ -247,30 +254,23 @@ class Subscriber:
             self._looked = now
             self._look()
 
-    def _opened(self, fd: int) -> None:
-        found = tcp.local_address(fd)
-        if found is None:
-            return
-        self._fd, self._port = fd, found[1]
-        tcp.prepare(fd, self._port)
-
     def _look(self) -> None:
-        if self._fd is None:
+        if self._bridge is None:
             return
-        state = tcp.look(self._fd, self._port)
-        if state is None:
+        self._wire = self._bridge.wire
+        fd, port = self._bridge.fd, self._bridge.port
+        state = None if fd is None else tcp.look(fd, port)
+        if fd is None or state is None:
             return
-        self._wire = state.sent + state.received
         if state.timeouts >= 2:
-            tcp.limit_backoff(self._fd, self._port, max(1.0, 1.5 * state.rtt))
-        if self._has_moved():
+            tcp.limit_backoff(fd, port, max(1.0, 1.5 * state.rtt))
+        if self._has_moved(fd):
             self.renew()
 
-    def _has_moved(self) -> bool:
+    def _has_moved(self, fd: int) -> bool:
         """Whether this machine would come from another address now: what is sent to the old one never arrives."""
-        host, _, port = self.endpoint.removeprefix("tcp://").rpartition(":")
-        found = tcp.local_address(self._fd) if self._fd is not None else None
-        way = tcp.way_to(host.strip("[]"), int(port)) if found is not None else None
+        found = tcp.local_address(fd)
+        way = tcp.way_to(self._host, self._port) if found is not None else None
         return way is not None and found is not None and way != found[0].removeprefix("::ffff:")
 
     def send(self, data: bytes) -> bool:
@@ -301,5 +301,5 @@ class Subscriber:
     def _count(self, data: bytes) -> None:
         self._messages += 1
         self._payload += len(data)
-        if self._fd is None:
+        if self._bridge is None:
             self._estimate += wire_bytes(len(data), self._keys is not None)

@@ -1,0 +1,177 @@
+"""A shorter handshake: a thread between libzmq and the network that knows what the other end will say first.
+
+    libzmq --unix socket--> Bridge --TCP--> the encoder's ROUTER
+
+ZMTP begins with greetings (ZeroMQ RFC 23, "greeting"): libzmq sends ten bytes, waits for the other's ten, sends the
+rest, waits for the rest, and only then begins CURVE. At 600 ms that is 1.2 s in which nobody says anything new, for a
+greeting has no secrets and no choices: 64 bytes, always the same. So the bridge says the encoder's greeting itself,
+sends ours and CURVE's first command with the first packet, and takes the true greeting out of what comes. Should it be
+another one, it is remembered, and the connection is made again with that. All other bytes pass as they are; what is
+secret is still so, as the keys are libzmq's.
+
+It owns the TCP socket, so it may also ask for TCP Fast Open (RFC 7413): where the encoder's kernel offers it, the first
+packet carries all that from the second connection on. An attacker may repeat that packet: it is answered as any hello
+is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import select
+import socket
+import struct
+import threading
+
+from facewire import tcp
+
+GREETING = 64
+CONNECT_SECONDS = 4.0
+"""Without a limit the kernel retries with growing pauses, up to two minutes after an outage."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0
+"""Seconds between two attempts to connect; doubles while the encoder cannot be reached."""
+BUFFER = 16 * 1024
+"""Bytes that wait in each direction."""
+_FASTOPEN_CONNECT = 30
+"""TCP_FASTOPEN_CONNECT, Linux 4.11 and later."""
+
+
+def greeting(curve: bool) -> bytes:
+    """What libzmq 4.3 says first: signature, version 3.1, mechanism, role (always 0), filler."""
+    mechanism = (b"CURVE" if curve else b"NULL").ljust(20, b"\0")
+    return b"\xff" + bytes(7) + b"\x01\x7f\x03\x01" + mechanism + bytes(32)
+
+
+class Bridge:
+    """Listens at `endpoint` for this process alone, connects to host and port for each connection there.
+
+    options: (level, name, value) for the TCP socket. fd, port: the present TCP socket and its local port, None and 0
+    without one; libzmq's own events say whether it talks.
+    """
+
+    def __init__(self, host: str, port: int, curve: bool, options: list[tuple[int, int, int]]) -> None:
+        self.fd: int | None = None
+        self.port = 0
+        self.reached = False
+        """Whether the last attempt to connect was answered."""
+        self._host, self._remote_port, self._options = host, port, options
+        self._expected = greeting(curve)
+        self._closed_wire = 0
+        self._attempts = self._failures = 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        name = f"facewire-{secrets.token_hex(16)}"
+        self._listener.bind(f"\0{name}")
+        self._listener.listen(4)
+        self.endpoint = f"ipc://@{name}"
+        self._woken, self._wake = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="facewire-bridge", daemon=True)
+        self._thread.start()
+
+    @property
+    def wire(self) -> int:
+        """All bytes on the wire so far, both ways, as the kernel counted them."""
+        fd, closed = self.fd, self._closed_wire
+        state = tcp.look(fd, self.port) if fd is not None else None
+        return closed + (0 if state is None else state.sent + state.received)
+
+    def close(self) -> None:
+        """Close at once."""
+        self._wake.close()
+        self._thread.join(2.0)
+        self._listener.close()
+        self._woken.close()
+
+    def _run(self) -> None:
+        while self._listens(self._listener):
+            local, _ = self._listener.accept()
+            with local:
+                if _is_own(local):
+                    self._serve(local)
+
+    def _listens(self, *others: socket.socket, seconds: float | None = None) -> bool:
+        """Wait until one of the others can be read (or some seconds); False: we are closing."""
+        readable, _, _ = select.select([self._woken, *others], [], [], seconds)
+        return self._woken not in readable
+
+    def _serve(self, local: socket.socket) -> None:
+        local.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        local.setblocking(False)
+        local.send(self._expected)
+        if self._failures and not self._listens(seconds=min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)):
+            return
+        remote = self._dial()
+        self.reached = remote is not None
+        self._failures = 0 if remote is not None else min(8, self._failures + 1)
+        if remote is None:
+            return
+        self.port, self.fd = remote.getsockname()[1], remote.fileno()
+        try:
+            self._pump(local, remote)
+        except OSError:
+            pass  # the connection is over, whoever ended it
+        finally:
+            wire, self.fd = self.wire, None
+            self._closed_wire = wire
+            remote.close()
+
+    def _dial(self) -> socket.socket | None:
+        remote: socket.socket | None = None
+        try:
+            found = socket.getaddrinfo(self._host, self._remote_port, type=socket.SOCK_STREAM)
+            family, kind, protocol, _, address = found[self._attempts % len(found)]
+            self._attempts += 1
+            remote = socket.socket(family, kind, protocol)
+            remote.setblocking(False)
+            remote.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for option in [*self._options, (socket.IPPROTO_TCP, _FASTOPEN_CONNECT, 1)]:
+                with contextlib.suppress(OSError):
+                    remote.setsockopt(*option)
+            remote.connect_ex(address)
+            _, writable, _ = select.select([self._woken], [remote], [], CONNECT_SECONDS)
+            if writable and not remote.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                return remote
+        except OSError:
+            pass  # no such name, no way there: as if nobody answered
+        if remote is not None:
+            remote.close()
+        return None
+
+    def _pump(self, local: socket.socket, remote: socket.socket) -> None:
+        """Both ways, until one side ends. Raises OSError where it broke."""
+        up, down, first = bytearray(), bytearray(), bytearray()
+        while True:
+            reading = [self._woken]
+            reading += [local] if len(up) < BUFFER else []
+            reading += [remote] if len(down) < BUFFER else []
+            writing = ([remote] if up else []) + ([local] if down else [])
+            readable, writable, _ = select.select(reading, writing, [])
+            if self._woken in readable:
+                return
+            if local in readable:
+                came = local.recv(BUFFER)
+                if not came:
+                    return
+                up += came
+            if remote in readable:
+                came = remote.recv(BUFFER)
+                if not came:
+                    return
+                if len(first) < GREETING:
+                    missing = GREETING - len(first)
+                    first += came[:missing]
+                    came = came[missing:]
+                    if len(first) == GREETING and first != self._expected:
+                        self._expected = bytes(first)
+                        return
+                down += came
+            if up and remote in writable:
+                del up[: remote.send(up)]
+            if down and local in writable:
+                del down[: local.send(down)]
+
+
+def _is_own(local: socket.socket) -> bool:
+    """Whether this process is at the other end: others on the machine may know the name."""
+    pid, _, _ = struct.unpack("iII", local.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return bool(pid == os.getpid())
