@@ -147,6 +147,13 @@ class Animator:
             return None
         return epoch.pivot_id, self._assembler.gaps(epoch.pivot_id)
 
+    def prepare(self) -> None:
+        """Make the pivot ready that was used last, if one is kept: most likely the next stream begins with it."""
+        for pivot_id in self.cache.latest(1):
+            data = self.cache.get(pivot_id)
+            if data is not None:
+                self._build(pivot_id, data)
+
     def forget(self) -> None:
         """The connection broke: wait for the next announcement, since the sender may be another one now.
 

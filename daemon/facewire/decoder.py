@@ -119,6 +119,7 @@ class Decoder:
         self._status_seconds, self._record = status_seconds, record
         self._ahead = max(3, min(AHEAD, AHEAD_BYTES // (3 * decoding.upscaler.size**2)))
         self._inbox = Inbox(INBOX)
+        self._is_prepared = False
         self._device, self._stream, self._received = device, 0, 0
         self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
@@ -245,6 +246,9 @@ class Decoder:
             self._receiver.send(pack_report(report))
 
     def _animate(self) -> None:
+        if not self._is_prepared:
+            self._is_prepared = True
+            self._decoding.animator.prepare()
         if self._playout.begins:
             self._inbox.shed(1)  # what came while the pivot was being made ready is old
         message = self._inbox.get(0.25)
@@ -379,8 +383,9 @@ def open_set(config: DecoderNetworkConfig, notifier: Notifier, streams: int = 1)
 
 
 def open_link(config: DecoderConfig) -> Subscriber:
-    """The decoder's link. Its handshake takes five round trips, so it is best begun before anything is loaded."""
-    return Subscriber(config.connect, config.curve.directory(config.connect))
+    """The decoder's link. Its handshake takes three round trips, so it is best begun before anything is loaded."""
+    device = device_id(config.cache_directory())
+    return Subscriber(config.connect, config.curve.directory(config.connect), device=device)
 
 
 def open_decoder(
@@ -415,7 +420,7 @@ def open_decoder(
         name=config.connect,
         record=recorder("shown"),
         trace=trace(),
-        device=device_id(config.cache_directory()),
+        device=receiver.device,
     )
 
 

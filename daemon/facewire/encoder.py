@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 from typing import Protocol
 
+from facewire.acquaintance import Acquaintances
 from facewire.config import EncoderConfig
 from facewire.economy import Economy, still_bytes
 from facewire.encoding import Encoding, open_encoding
@@ -78,6 +79,7 @@ class Encoder:
         shelf: Shelf | None = None,
         ledger: Ledger | None = None,
         interface: str = "",
+        acquaintances: Acquaintances | None = None,
     ) -> None:
         self._shelf = shelf
         self._kept: set[bytes] = set()
@@ -85,7 +87,7 @@ class Encoder:
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
-        self._sending = Sending(link, profile, self._sliced, self._on_sent)
+        self._sending = Sending(link, profile, self._sliced, self._on_sent, acquaintances)
         self._economy = Economy(encoding, self._sending, profile, ledger or Ledger(None), time.monotonic(), interface)
         self._reminded = self._coded = float("-inf")
         self._lost = Fault(log, "source-lost", logging.ERROR)
@@ -122,6 +124,7 @@ class Encoder:
         """Receivers and the link."""
         sending = self._sending
         sending.listen(now)
+        sending.meet(self._encoding.epoch)
         for receiver in sending.newcomers():
             sending.greet(receiver, self._encoding.announce(), now)
         if now - self._reminded >= self._profile.announce_interval:
@@ -274,6 +277,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
         shelf,
         ledger,
         config.budget.interface,
+        Acquaintances(config.state_directory() / "devices.json"),
     )
     try:
         encoder.run()

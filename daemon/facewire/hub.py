@@ -36,7 +36,9 @@ MAX_STRANGERS = 64
 MAX_STRANGERS_EACH = 24
 """... of one address: many receivers may come through one gateway, and come back together."""
 HANDSHAKE_SECONDS = 30
-"""How long a handshake may take: five round trips and 1.8 kB, on the slowest link 10 s when nothing is lost."""
+"""How long a handshake may take: three round trips and 1.8 kB, on the slowest link 10 s when nothing is lost."""
+MEET_SECONDS = 3.0
+"""For so long a connection is looked at whether it is that of a known device; then it has to say so."""
 SAMPLE_SECONDS = 0.25
 REPORT_RATE, REPORT_BURST = 1.0, 12
 """Messages a second that one decoder may send, and how many at once; what is more is not read, and far more ends it."""
@@ -130,6 +132,8 @@ class Hub:
         self._zap: zmq.Socket[bytes] | None = None
         socket = self._socket
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        # A device that comes back by another way takes its name with it; names are secrets (acquaintance).
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         socket.setsockopt(zmq.SNDHWM, queue)
         socket.setsockopt(zmq.RCVHWM, 16)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPORT)
@@ -138,7 +142,7 @@ class Hub:
             socket.setsockopt(zmq.SNDBUF, send_buffer)
         self._monitor = socket.get_monitor_socket(
             zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-            | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+            | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_SUCCEEDED
         )  # fmt: skip
         self._stamp = self._secret_stamp()
         self._looked_at_keys = time.monotonic()
@@ -164,6 +168,7 @@ class Hub:
         self._wires: dict[int, _Wire] = {}
         self._totals = Totals()
         self._sampled = 0.0
+        self._shaken = float("-inf")
         self._early: list[Arrival] = []
         self._quick = True
 
@@ -206,6 +211,26 @@ class Hub:
         self.traffic = self.traffic.plus(len(data), self.encrypted)
         return True
 
+    def silent(self) -> list[int]:
+        """Connections that have not said who they are, the latest first; none unless a handshake has just succeeded
+        (libzmq does not say whose)."""
+        if time.monotonic() - self._shaken > MEET_SECONDS:
+            return []
+        return [wire.fd for wire in reversed(self._wires.values()) if not wire.known]
+
+    def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None:
+        """Speak first to `identity`, which is likely behind connection `fd`: None if nobody of this name is there. Its
+        key, and which connection it really has, is known once it speaks."""
+        wire = self._wires.get(fd)
+        if wire is None or identity in self.peers or len(self.peers) >= MAX_RECEIVERS:
+            return None
+        peer = self.peers[identity] = Peer(identity, fd, "a device met before" if self.encrypted else wire.address)
+        if not self.send(identity, data):
+            self.peers.pop(identity, None)
+            return None
+        wire.known = True
+        return peer
+
     def cut(self, peer: Peer) -> None:
         """End a decoder's connection."""
         self.peers.pop(peer.identity, None)
@@ -213,7 +238,7 @@ class Hub:
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Let decoders in from another thread while this one loads networks: a handshake takes five round trips, and
+        """Let decoders in from another thread while this one loads networks: a handshake takes three round trips, and
         need not wait for that. What they say meanwhile comes with the next `poll`."""
         done = threading.Event()
 
@@ -260,6 +285,8 @@ class Hub:
             fd = int(heard["value"])
             if heard["event"] == zmq.EVENT_ACCEPTED:
                 self._accept(fd, now)
+            elif heard["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._shaken = now
             elif heard["event"] == zmq.EVENT_DISCONNECTED or heard["event"] == zmq.EVENT_CLOSED:
                 self._forget(fd)
         for wire in [wire for wire in self._wires.values() if not wire.known]:
@@ -317,18 +344,20 @@ class Hub:
     def _peer(self, frames: list[zmq.Frame]) -> Peer | None:
         identity = bytes(frames[0].buffer)
         peer = self.peers.get(identity)
-        if peer is not None:
-            return peer
         try:
             fd = int(frames[1].get(zmq.SRCFD))
         except zmq.ZMQError:  # its connection has ended already
             self.counters.ignored += 1
             return None
+        if peer is not None and peer.fd == fd and (peer.key or self._allow is None):
+            return peer
         address = str(frames[1].get("Peer-Address"))
         key = str(frames[1].get("User-Id")) if self._allow is not None else ""
         name = address if self._allow is None else self._allow.keys.get(key.encode(), "?")
+        if peer is not None and peer.fd != fd and not peer.key and (wrong := self._wires.get(peer.fd)) is not None:
+            wrong.known = self._allow is None  # it was taken for this one
         peer = Peer(identity, fd, name, key)
-        if len(self.peers) >= MAX_RECEIVERS:
+        if identity not in self.peers and len(self.peers) >= MAX_RECEIVERS:
             self.counters.refused += 1
             tcp.cut(fd, self._port)
             return None

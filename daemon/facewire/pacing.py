@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from facewire.transport import wire_bytes
-from facewire.types import Bundle, Message, PivotSlice
+from facewire.types import Bundle, Epoch, Message, PivotSlice
 from facewire.wire.packets import Packer, pack
 
 MARGIN = 0.94
@@ -129,6 +129,10 @@ class Outbox:
                 self.books.queued += _frames(message)
         while len(self._urgent) > MAX_URGENT:
             self._drop_oldest()
+
+    def begin(self, epoch: Epoch) -> None:
+        """The epoch is on its way already."""
+        self._packer.went(epoch)
 
     def holds(self, pivot_id: bytes) -> bool:
         """Whether slices of this pivot still wait."""

@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
+from facewire.acquaintance import Acquaintances, routing_name
 from facewire.errors import PacketError
 from facewire.hub import Arrival, HubCounters, Peer, Totals
 from facewire.pacing import BURST_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
 from facewire.profiles import Profile
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
-from facewire.types import Bundle, Message, PivotSlice
+from facewire.types import Bundle, Epoch, Message, PivotSlice
+from facewire.wire.packets import pack
 from facewire.wire.returns import Report, Want, parse_report
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,10 @@ class Link(Protocol):
 
     def state(self, peer: Peer) -> Connection | None: ...
 
+    def silent(self) -> list[int]: ...
+
+    def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None: ...
+
     def cut(self, peer: Peer) -> None: ...
 
     def close(self) -> None: ...
@@ -88,6 +94,8 @@ class Receiver:
     report: Report
     have: set[bytes] = field(default_factory=set)
     is_new: bool = True
+    is_met: bool = False
+    """It was spoken to before its hello came."""
     heard_want: float = float("-inf")
 
     def lacks(self, pivot_id: bytes) -> bool:
@@ -108,7 +116,9 @@ class Sending:
         profile: Profile,
         sliced: Callable[[bytes], list[PivotSlice]],
         on_sent: Callable[[Message, str], None] = lambda *_: None,
+        acquaintances: Acquaintances | None = None,
     ) -> None:
+        self._acquaintances = acquaintances or Acquaintances()
         self.receivers: dict[bytes, Receiver] = {}
         self.classes = Classes()
         self.garbage = 0
@@ -173,13 +183,36 @@ class Sending:
         if totals.sent:  # else nobody counts: no TCP
             self.bucket.settle(totals.sent + totals.received)
 
+    def meet(self, epoch: Epoch | None) -> None:
+        """Tell devices that were met before, and whose handshake is done, the epoch: a round trip before their hello is
+        here. Nothing of a picture is sent to them until it is."""
+        silent = self._link.silent()
+        if epoch is None or not silent:
+            return
+        here = {one.report.device for one in self.receivers.values()}
+        data = pack(epoch)
+        for fd in silent:
+            for device in self._acquaintances.devices:
+                peer = None if device in here else self._link.meet(fd, routing_name(device), data)
+                if peer is not None:
+                    self._join(peer, Report(device, have=tuple(self._acquaintances.have(device))))
+                    one = self.receivers[peer.identity]
+                    one.is_new, one.is_met = False, True
+                    one.outbox.begin(epoch)
+                    self.bucket.spend(self._cost(len(data)))
+                    self.classes.epochs += len(data)
+                    self._on_sent(epoch, device.hex())
+                    here.add(device)
+                    break
+
     def greet(self, receiver: Receiver, messages: Iterable[Message], now: float) -> None:
         """What a newcomer needs: the epoch, and the slices of pivots that it lacks, on its own account. One that keeps
         more than its hello could name says by itself what it lacks."""
         wants = {want.pivot_id: want for want in receiver.report.wants}
         for message in messages:
             if not isinstance(message, PivotSlice):
-                receiver.outbox.put([message], now)
+                if not receiver.is_met:
+                    receiver.outbox.put([message], now)
                 continue
             want = wants.get(message.pivot_id)
             lacks = receiver.lacks(message.pivot_id) if want is None else _is_missing(message, want)
@@ -227,11 +260,16 @@ class Sending:
 
     def _hear(self, peer: Peer, report: Report, now: float) -> None:
         receiver = self.receivers.get(peer.identity)
-        if receiver is None or report.hello:
+        if receiver is not None and receiver.is_new is False and receiver.is_met and report.hello:
+            # As was thought, or it would be another connection; it may keep other pivots than was thought.
+            receiver.peer, receiver.have, receiver.is_new = peer, set(report.have), True
+        elif receiver is None or report.hello:
             self._join(peer, report)
             receiver = self.receivers[peer.identity]
         receiver.report = report
         receiver.have.update(report.have)
+        if report.hello or report.have:
+            self._acquaintances.met(report.device, receiver.have)
         for want in () if report.hello else report.wants:
             self._answer(receiver, want, now)
 
@@ -330,6 +368,7 @@ class Sending:
         self.classes.pivots += len(item.data)
         if not one.outbox.holds(pivot_id):
             one.have.add(pivot_id[:4])
+            self._acquaintances.met(one.report.device, one.have)
 
 
 def _is_quiet(state: Connection) -> bool:

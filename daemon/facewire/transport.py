@@ -23,6 +23,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
+from facewire.acquaintance import routing_name
 from facewire.bridge import Bridge
 from facewire.curve import KeyPair, load_pair, load_servers
 from facewire.errors import ConfigError
@@ -35,7 +36,7 @@ MAX_MESSAGE = 64 * 1024
 """Longest message a decoder accepts; libzmq drops the connection of a peer that sends more."""
 GIVE_UP_SECONDS = 90
 """A connection on which nothing was acknowledged for so long is dead, and a new one is made. Longer than most outages:
-a connection that lived through one goes on without a handshake, which costs 1.8 kB and five round trips."""
+a connection that lived through one goes on without a handshake, which costs 1.8 kB and three round trips."""
 SILENCE_SECONDS = 5
 """After so much silence each side of the kernel asks whether the other is still there, every two seconds."""
 _TCP_OPTIONS = [
@@ -122,7 +123,8 @@ class Subscriber:
     """The decoder's end. Connects, and connects again after each failure, at most 1 s later, for ever.
 
     `queue` messages wait here when the caller is slow; then the kernel's buffers fill and the encoder notices. Read
-    promptly. curve: directory of keys, "" for none.
+    promptly. curve: directory of keys, "" for none. device: 4 bytes by which encoders know us again, b"" for none; a
+    newer connection of the same device ends an older one.
 
     Raises ConfigError: no endpoint, keys missing.
     """
@@ -133,9 +135,11 @@ class Subscriber:
         curve: str = "",
         *,
         queue: int = 256,
+        device: bytes = b"",
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         check_endpoint(connect, bind=False)
+        self.device = device
         self._keys: KeyPair | None = load_pair(Path(curve) / "decoder.key_secret") if curve else None
         self._directory = Path(curve)
         self._servers = load_servers(self._directory) if curve else []
@@ -163,6 +167,8 @@ class Subscriber:
 
     def _connect(self) -> None:
         opened = open_socket(self._context, zmq.DEALER, self.endpoint)
+        if self.device:
+            opened.setsockopt(zmq.ROUTING_ID, routing_name(self.device))
         opened.setsockopt(zmq.RCVHWM, self._queue)
         opened.setsockopt(zmq.SNDHWM, 4)
         # What was written for a connection that is gone is of no use to the next one.

@@ -61,6 +61,12 @@ class Link:
     def state(self, peer: Peer) -> None:
         return None
 
+    def silent(self) -> list[int]:
+        return []
+
+    def meet(self, fd: int, identity: bytes, data: bytes) -> None:
+        return None
+
     def cut(self, peer: Peer) -> None:
         self.peers.pop(peer.identity, None)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
+from facewire.acquaintance import routing_name
 from facewire.hub import Arrival, HubCounters, Peer, Totals
 from facewire.profiles import Profile, profile
 from facewire.sending import DARK_SECONDS, REPEAT_PIVOTS, Sending
@@ -32,6 +33,9 @@ class Link:
     arrivals: list[Arrival] = field(default_factory=list)
     cut_off: list[bytes] = field(default_factory=list)
     parsers: dict[bytes, Parser] = field(default_factory=dict)
+    quiet: list[int] = field(default_factory=list)
+    behind: dict[int, bytes] = field(default_factory=dict)
+    """Who is really at the other end of a connection."""
 
     def join(self, identity: bytes, report: Report) -> None:
         peer = self.peers[identity] = Peer(identity, 0, "key")
@@ -54,6 +58,18 @@ class Link:
 
     def state(self, peer: Peer) -> Connection | None:
         return self.states[peer.identity]
+
+    def silent(self) -> list[int]:
+        return self.quiet
+
+    def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None:
+        if identity != self.behind.get(fd) or identity in self.peers:
+            return None
+        self.quiet.remove(fd)
+        self.states[identity], self.sent[identity], self.parsers[identity] = QUIET, [], Parser()
+        peer = self.peers[identity] = Peer(identity, fd, "somebody")
+        self.send(identity, data)
+        return peer
 
     def cut(self, peer: Peer) -> None:
         self.cut_off.append(peer.identity)
@@ -96,6 +112,7 @@ class Bench:
             self.now += 0.02
             step += 1
             self.sending.listen(self.now)
+            self.sending.meet(self.epoch)
             for one in self.sending.newcomers():
                 self.sending.greet(one, [self.epoch, *self.parts], self.now)
             if number is not None and step % 8 == 0:
@@ -236,3 +253,51 @@ def test_the_end_of_a_stream_is_sent_at_once() -> None:
     bench.sending.offer([bundle(7)], bench.pivot_id, [], bench.now)
     bench.sending.drain()
     assert len(bench.got(b"a", Bundle)) == 1
+
+
+def met_before(bench: Bench, *have: bytes) -> None:
+    """A device was here once, kept `have`, and comes back: its handshake is done, it has said nothing yet."""
+    bench.sending._acquaintances.met(b"devA", [name[:4] for name in have])
+    bench.link.behind[7] = routing_name(b"devA")
+    bench.link.quiet.append(7)
+
+
+def test_a_device_that_comes_back_is_not_waited_for() -> None:
+    bench = Bench()
+    met_before(bench, bench.pivot_id)
+    bench.run(0.6, 100)
+    name = routing_name(b"devA")
+    before = len(bench.got(name, Bundle))
+    assert [type(message) for message in bench.link.sent[name]] == [Epoch] + [Bundle] * before
+    assert before > 0
+    bench.link.say(bench.link.peers[name], hello(b"devA", bench.pivot_id))
+    bench.run(2.0, 200)
+    assert len(bench.got(name, Epoch)) == 1  # it has it
+    assert bench.got(name, PivotSlice) == []
+    assert len(bench.got(name, Bundle)) > before
+    assert bench.sending.books()["queued"] == sum(bench.sending.books()[what] for what in ("sent", "stale", "waiting"))
+
+
+def test_no_picture_goes_to_a_device_before_it_has_said_what_it_lacks() -> None:
+    for remembered in (True, False):
+        bench = Bench()
+        met_before(bench, *([bench.pivot_id] if remembered else []))
+        bench.run(1.0, 100)
+        name = routing_name(b"devA")
+        assert bench.got(name, PivotSlice) == []
+        assert len(bench.got(name, Epoch)) == 1
+        bench.link.say(bench.link.peers[name], hello(b"devA"))
+        bench.run(3.0)
+        assert bench.got(name, PivotSlice) == bench.parts
+
+
+def test_strangers_are_told_nothing() -> None:
+    bench = Bench()
+    met_before(bench, bench.pivot_id)
+    bench.link.behind[7] = b"another"
+    bench.run(1.0, 100)
+    assert bench.link.sent == {}
+    bench.link.join(b"x", hello(b"devX"))
+    bench.run(3.0)
+    assert bench.sending._acquaintances.devices == [b"devX", b"devA"]
+    assert bench.sending._acquaintances.have(b"devX") == {bench.pivot_id[:4]}

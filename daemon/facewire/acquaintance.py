@@ -1,0 +1,74 @@
+"""The decoders that an encoder has met, and what they keep, so that one that comes back need not say it again first.
+
+    FILE    {device: [first halves of content ids]}, the latest met last
+
+A device's name is 4 random bytes that only it and its encoders know (it travels encrypted). It is also the name of its
+connection (ROUTER, routing id), so the encoder can speak to it as soon as the handshake is done. What cannot be written
+or read is as if nobody was met: then a hello comes first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+MOST = 64
+"""Devices that are remembered."""
+MOST_PIVOTS = 64
+"""Of each."""
+
+
+def routing_name(device: bytes) -> bytes:
+    """The name of a device's connection."""
+    return b"fw" + device
+
+
+class Acquaintances:
+    """Devices (4 bytes each), and the first halves of the pivots that each keeps. path: where to keep it, or None."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._have: OrderedDict[bytes, list[bytes]] = OrderedDict(self._read())
+
+    @property
+    def devices(self) -> list[bytes]:
+        """All of them, the latest met first."""
+        return list(reversed(self._have))
+
+    def have(self, device: bytes) -> set[bytes]:
+        """What a device keeps, as far as is known."""
+        return set(self._have.get(device, ()))
+
+    def met(self, device: bytes, have: Iterable[bytes]) -> None:
+        """A device has these pivots now."""
+        kept = list(have)[-MOST_PIVOTS:]
+        if set(kept) == self.have(device) and self.devices[:1] == [device]:
+            return
+        self._have[device] = kept
+        self._have.move_to_end(device)
+        while len(self._have) > MOST:
+            self._have.popitem(last=False)
+        self._write()
+
+    def _read(self) -> dict[bytes, list[bytes]]:
+        try:
+            found = json.loads(self._path.read_text("utf-8")) if self._path is not None else {}
+            read = {bytes.fromhex(name): [bytes.fromhex(one) for one in item] for name, item in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            return {}
+        right = {name: have for name, have in read.items() if len(name) == 4 and all(len(one) == 4 for one in have)}
+        return dict(list(right.items())[-MOST:])
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        part = self._path.with_suffix(".part")
+        text = json.dumps({name.hex(): [one.hex() for one in have] for name, have in self._have.items()})
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(text, "utf-8")
+            part.replace(self._path)
+        except OSError:
+            return
