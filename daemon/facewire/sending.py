@@ -209,9 +209,10 @@ class Sending:
         """What a newcomer needs: the epoch, and the slices of pivots that it lacks, on its own account. One that keeps
         more than its hello could name says by itself what it lacks."""
         wants = {want.pivot_id: want for want in receiver.report.wants}
+        was_told, receiver.is_met = receiver.is_met, False
         for message in messages:
             if not isinstance(message, PivotSlice):
-                if not receiver.is_met:
+                if not was_told:
                     receiver.outbox.put([message], now)
                 continue
             want = wants.get(message.pivot_id)
@@ -260,8 +261,8 @@ class Sending:
 
     def _hear(self, peer: Peer, report: Report, now: float) -> None:
         receiver = self.receivers.get(peer.identity)
-        if receiver is not None and receiver.is_new is False and receiver.is_met and report.hello:
-            # As was thought, or it would be another connection; it may keep other pivots than was thought.
+        if receiver is not None and receiver.is_met and report.hello:
+            # It may keep other pivots than was thought.
             receiver.peer, receiver.have, receiver.is_new = peer, set(report.have), True
         elif receiver is None or report.hello:
             self._join(peer, report)

@@ -275,6 +275,9 @@ def test_a_device_that_comes_back_is_not_waited_for() -> None:
     assert len(bench.got(name, Epoch)) == 1  # it has it
     assert bench.got(name, PivotSlice) == []
     assert len(bench.got(name, Bundle)) > before
+    bench.link.say(bench.link.peers[name], hello(b"devA", bench.pivot_id))  # and again, by another way
+    bench.run(0.5)
+    assert len(bench.got(name, Epoch)) == 2
     assert bench.sending.books()["queued"] == sum(bench.sending.books()[what] for what in ("sent", "stale", "waiting"))
 
 
