@@ -9,7 +9,11 @@ or read is as if nobody was met: then a hello comes first.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import re
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +22,32 @@ MOST = 64
 """Devices that are remembered."""
 MOST_PIVOTS = 64
 """Of each."""
+_taken: list[int] = []
+"""Open files of the devices that this process is."""
+
+
+def device_id(directory: Path) -> bytes:
+    """The 4 bytes by which an encoder knows this decoder again; made once, or each time where nothing can be kept or a
+    process has taken them already: two connections of one device would end each other. Ours until we end."""
+    path = directory / "device"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            raise
+        _taken.append(file)  # the lock goes with the process
+        kept = os.read(file, 64).decode("ascii", "replace").strip()
+        if re.fullmatch("[0-9a-f]{8}", kept):
+            return bytes.fromhex(kept)
+        made = secrets.token_bytes(4)
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{made.hex()}\n".encode("ascii"), 0)
+    except OSError:
+        return secrets.token_bytes(4)
+    return made
 
 
 def routing_name(device: bytes) -> bytes:

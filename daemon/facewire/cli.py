@@ -96,9 +96,12 @@ def _decoder(options: argparse.Namespace) -> int:
         return sites.run(found)
     config = load_decoder(options.config[0] if options.config else None, given)
     logs.setup(config.log.level, options.debug)
-    from facewire import decoder
+    from facewire.transport import open_link
 
-    return decoder.run(config)
+    link = open_link(config)
+    from facewire import decoder  # takes a while
+
+    return decoder.run(config, link=link)
 
 
 def _given(**values: object) -> dict[str, object]:

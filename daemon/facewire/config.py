@@ -17,8 +17,7 @@ from typing import Any, TypeVar, cast
 
 from facewire import validators as v
 from facewire.errors import ConfigError, FacewireError
-from facewire.networks.choice import PRECISIONS, PROVIDERS
-from facewire.pivots import PRESETS
+from facewire.names import PRECISIONS, PRESETS, PROVIDERS
 from facewire.profiles import PROFILES, Profile, profile
 from facewire.transport import is_loopback
 

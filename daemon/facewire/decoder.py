@@ -31,13 +31,13 @@ from facewire.logs import Fault
 from facewire.networks import Networks, open_networks
 from facewire.playout import Playout
 from facewire.record import Recorder, recorder
-from facewire.reporting import Reading, Reporting, device_id
+from facewire.reporting import Reading, Reporting
 from facewire.service import Notifier
 from facewire.sinks import SinkSet
 from facewire.slate import slate
 from facewire.status import DecoderStatus
 from facewire.trace import Trace, trace
-from facewire.transport import Subscriber, Traffic
+from facewire.transport import Subscriber, Traffic, open_link
 from facewire.types import Bundle, Epoch, Message, Picture
 from facewire.wire.packets import Parser
 from facewire.wire.pivot_store import PivotCache
@@ -382,12 +382,6 @@ def open_set(config: DecoderNetworkConfig, notifier: Notifier, streams: int = 1)
     )
 
 
-def open_link(config: DecoderConfig) -> Subscriber:
-    """The decoder's link. Its handshake takes three round trips, so it is best begun before anything is loaded."""
-    device = device_id(config.cache_directory())
-    return Subscriber(config.connect, config.curve.directory(config.connect), device=device)
-
-
 def open_decoder(
     config: DecoderConfig,
     networks: Networks,
@@ -432,14 +426,15 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def run(config: DecoderConfig, stop: threading.Event | None = None) -> int:
-    """Run the daemon until SIGTERM or SIGINT (or until `stop` is set). Returns the exit code.
+def run(config: DecoderConfig, stop: threading.Event | None = None, link: Subscriber | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT (or until `stop` is set). link: its link, if that is open. Returns the
+    exit code.
 
     Raises ModelError, ConfigError, MissingDependency for what only a person can mend.
     """
     stop = stop_on_signals() if stop is None else stop
     cv2.setNumThreads(1)  # our own threads fill the cores
-    link = open_link(config)
+    link = open_link(config) if link is None else link
     notifier = Notifier()
     try:
         decoder = open_decoder(config, open_set(config.network, notifier), notifier, stop, link)

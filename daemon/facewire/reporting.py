@@ -7,12 +7,7 @@ LEAST_SECONDS.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
 from facewire.patience import Patience
 from facewire.wire.pivot_store import PivotCache
@@ -22,7 +17,6 @@ REPORT_COST = 160
 REPORT_SHARE = 0.012
 """Part of the received bytes that reports may take."""
 LEAST_SECONDS, MOST_SECONDS = 10.0, 120.0
-_taken: list[int] = []
 
 
 @dataclass(frozen=True)
@@ -100,27 +94,3 @@ class Reporting:
     def _interval(self, now: float, reading: Reading) -> float:
         rate = (reading.wire - self._reported_wire) / max(1.0, now - self._reported_at)
         return min(MOST_SECONDS, max(LEAST_SECONDS, REPORT_COST / max(1e-9, rate * REPORT_SHARE)))
-
-
-def device_id(directory: Path) -> bytes:
-    """The 4 bytes by which an encoder knows this decoder again; made once, or each time where nothing can be kept or a
-    process has taken them already: two connections of one device would end each other. Ours until we end."""
-    path = directory / "device"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(file)
-            raise
-        _taken.append(file)  # the lock goes with the process
-        kept = os.read(file, 64).decode("ascii", "replace").strip()
-        if re.fullmatch("[0-9a-f]{8}", kept):
-            return bytes.fromhex(kept)
-        made = secrets.token_bytes(4)
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{made.hex()}\n".encode("ascii"), 0)
-    except OSError:
-        return secrets.token_bytes(4)
-    return made

@@ -17,16 +17,20 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
-from facewire.acquaintance import routing_name
+from facewire.acquaintance import device_id, routing_name
 from facewire.bridge import Bridge
 from facewire.curve import KeyPair, load_pair, load_servers
 from facewire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from facewire.config import DecoderConfig
 
 IP_TCP_HEADER = tcp.IPV4_HEADERS
 SEGMENT = 1448
@@ -117,6 +121,12 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: st
     opened.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 2)
     opened.setsockopt(zmq.TCP_KEEPALIVE_CNT, GIVE_UP_SECONDS // 2)
     return opened
+
+
+def open_link(config: DecoderConfig) -> Subscriber:
+    """A decoder's link. Its handshake takes three round trips, so it is best begun before anything is loaded."""
+    device = device_id(config.cache_directory())
+    return Subscriber(config.connect, config.curve.directory(config.connect), device=device)
 
 
 class Subscriber:

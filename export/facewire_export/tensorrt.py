@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 
 from facewire.errors import FacewireError
+from facewire.names import PRECISIONS
 from facewire.networks import DECODER, entries_for, load_manifest
 from facewire.networks import gpu as driver
-from facewire.networks.choice import PRECISIONS, precision_for
+from facewire.networks.choice import precision_for
 from facewire.networks.engines import Engines
 from facewire.networks.tensorrt import load_tensorrt
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from facewire.acquaintance import MOST, MOST_PIVOTS, Acquaintances
+from facewire import acquaintance
+from facewire.acquaintance import MOST, MOST_PIVOTS, Acquaintances, device_id
 
 
 def test_they_are_remembered_over_restarts(tmp_path: Path) -> None:
@@ -45,3 +47,16 @@ def test_where_nothing_can_be_written_it_works_all_the_same(tmp_path: Path) -> N
     known = Acquaintances(tmp_path / "file" / "devices.json")
     known.met(b"devA", [])
     assert known.devices == [b"devA"]
+
+
+def test_the_device_keeps_its_name(tmp_path: Path) -> None:
+    name = device_id(tmp_path / "cache")
+    assert len(name) == 4
+    assert device_id(tmp_path / "cache") != name  # it is taken: two of one name would end each other
+    os.close(acquaintance._taken[-1])
+    assert device_id(tmp_path / "cache") == name
+    os.close(acquaintance._taken.pop())
+    (tmp_path / "cache" / "device").write_text("damaged")
+    assert device_id(tmp_path / "cache") != name
+    (tmp_path / "file").write_text("")
+    assert len(device_id(tmp_path / "file")) == 4

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from facewire import cli
+from facewire import cli, names, transport
 from facewire.errors import SourceError
+from facewire.networks.choice import PROBES
+from facewire.pivots import PRESETS
 from facewire.profiles import PROFILES
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +88,10 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert "usage" in capsys.readouterr().err
 
 
-def test_the_profiles_it_offers_are_the_profiles() -> None:
+def test_the_names_it_offers_are_the_names() -> None:
     assert tuple(PROFILES) == cli.PROFILE_NAMES
+    assert tuple(PRESETS) == names.PRESETS
+    assert set(names.PROVIDERS) == {"auto", *PROBES}
 
 
 @pytest.mark.parametrize(
@@ -115,12 +119,14 @@ def test_what_cannot_be_done_is_1_and_one_line(
 def test_options_reach_the_daemons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Any] = []
 
-    def run(config: Any) -> int:
+    def run(config: Any, link: str = "") -> int:
         seen.append(config)
+        assert link in ("", "tcp://h:7")  # a decoder's link is open before the rest of it is loaded
         return 0
 
     fake(monkeypatch, "encoder", run=run)
     fake(monkeypatch, "decoder", run=run)
+    monkeypatch.setattr(transport, "open_link", lambda config: config.connect)
     settings = tmp_path / "e.toml"
     settings.write_text('source = "file:x.mp4"\nbind = "tcp://0.0.0.0:7"\n')
     assert cli.main(["encoder", "-c", str(settings), "--source", "sample:", "--profile", "lan"]) == 0

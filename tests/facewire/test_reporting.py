@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
-from facewire import reporting
 from facewire.patience import ASK_SECONDS
-from facewire.reporting import LEAST_SECONDS, MOST_SECONDS, REPORT_COST, REPORT_SHARE, Reading, Reporting, device_id
+from facewire.reporting import LEAST_SECONDS, MOST_SECONDS, REPORT_COST, REPORT_SHARE, Reading, Reporting
 from facewire.wire.pivot_store import PivotCache, content_id
 from facewire.wire.returns import MAX_HAVE, Want
 
@@ -89,16 +86,3 @@ def test_keypoints_of_an_unknown_epoch_lead_to_a_hello() -> None:
     report = reporting.due(ASK_SECONDS + 1, replace(CONNECTED, undone=9))
     assert report is not None
     assert report.hello
-
-
-def test_the_device_keeps_its_name(tmp_path: Path) -> None:
-    name = device_id(tmp_path / "cache")
-    assert len(name) == 4
-    assert device_id(tmp_path / "cache") != name  # it is taken: two of one name would end each other
-    os.close(reporting._taken[-1])
-    assert device_id(tmp_path / "cache") == name
-    os.close(reporting._taken.pop())
-    (tmp_path / "cache" / "device").write_text("damaged")
-    assert device_id(tmp_path / "cache") != name
-    (tmp_path / "file").write_text("")
-    assert len(device_id(tmp_path / "file")) == 4

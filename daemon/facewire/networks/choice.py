@@ -21,14 +21,13 @@ from importlib import util
 from pathlib import Path
 
 from facewire.errors import ModelError
+from facewire.names import PRECISIONS, PROVIDERS
 from facewire.networks import gpu
 from facewire.networks.manifest import NetworkEntry
 
 log = logging.getLogger(__name__)
 
 AUTO_ORDER = ("tensorrt", "cuda", "cpu")
-PROVIDERS = ("auto", "tensorrt", "cuda", "ort-tensorrt", "cpu")
-PRECISIONS = ("auto", "fp32", "int8", "fp16")
 ORT_PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
