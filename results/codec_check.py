@@ -28,7 +28,8 @@ import av
 import numpy as np
 
 from facewire_export.dataset import ClipEntry
-from facewire_export.evaluation import codecs, vvc
+from facewire_export.evaluation import codecs
+from facewire_export.evaluation.ffmpeg import candidates
 from facewire_export.evaluation.footage import Footage, open_footage
 from facewire_export.evaluation.points import Codec
 from facewire_export.metrics import psnr
@@ -132,7 +133,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--out", type=Path, default=Path("results/codec_check.json"))
     options = parser.parse_args()
-    programs = list(dict.fromkeys(vvc.candidates()))
+    programs = list(dict.fromkeys(candidates()))
     rows = []
     for path in options.clips:
         for row in check(ClipEntry(path.stem, path, path.stem, 512, True), options.seconds, programs):

@@ -20,7 +20,7 @@ from typing import Any
 
 from facewire.errors import FacewireError
 from facewire_export.dataset import VIDEO_SUFFIXES, ClipEntry, DatasetError, read_table
-from facewire_export.evaluation import vvc
+from facewire_export.evaluation import vmaf, vvc
 from facewire_export.evaluation.aggregate import gather
 from facewire_export.evaluation.page import PAGE
 from facewire_export.evaluation.points import Codec, Point, points
@@ -154,6 +154,8 @@ def main(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise FacewireError(str(error)) from error
     missing = dict(Judge(options.weights).missing)
+    if not vmaf.program():
+        missing[vmaf.VMAF] = vmaf.HINT
     for score, reason in missing.items():
         print(f"{score} is left out: {reason}", file=sys.stderr)
     words = ["facewire-export evaluate", *map(str, options.clips), "--out", str(out)]

@@ -36,3 +36,8 @@ def describe() -> dict[str, object]:
         "python": platform.python_version(),
         "packages": versions,
     }
+
+
+def cpu_seconds() -> float:
+    """Seconds of CPU that this process and the programs it waited for have used."""
+    return sum(os.times()[:4])

@@ -11,20 +11,22 @@ from facewire_export.evaluation import frechet
 from facewire_export.evaluation.faces import FACE_SCORES
 from facewire_export.evaluation.points import Codec, Ours, Point
 from facewire_export.evaluation.records import REAL, Record, features
+from facewire_export.evaluation.vmaf import VMAF
 from facewire_export.judge import SCORES
 
 FRECHET, FLICKER = "frechet", "flicker"
-CLIP_METRICS = (*SCORES, *FACE_SCORES)
+CLIP_METRICS = (*SCORES, VMAF, *FACE_SCORES)
 """What a clip's record tells by itself, and codecs are compared by."""
 METRICS = (*CLIP_METRICS, FRECHET, FLICKER)
 LOWER = frozenset({"lpips", "lpips_alex", "mouth", "eyelids", "pose", FRECHET, FLICKER})
 DIGITS = {
     "psnr": 2, "ssim": 3, "lpips": 3, "lpips_alex": 3, "identity": 3, "mouth": 2, "eyelids": 2, "pose": 2, "lips": 2,
-    FRECHET: 2, FLICKER: 2,
+    VMAF: 1, FRECHET: 2, FLICKER: 2,
 }  # fmt: skip
 LABELS = {
     "psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS (SqueezeNet)", "lpips_alex": "LPIPS (AlexNet)",
-    "identity": "identity, cosine", "mouth": "mouth error, % of face width", "eyelids": "eyelid error, % of face width",
+    "identity": "identity, cosine", VMAF: "VMAF",
+    "mouth": "mouth error, % of face width", "eyelids": "eyelid error, % of face width",
     "pose": "head pose error, degrees", "lips": "lip distance, correlation over time",
     FRECHET: "Fréchet distance (SqueezeNet features)", FLICKER: "flicker, times the source's",
 }  # fmt: skip

@@ -28,6 +28,7 @@ from facewire_export.evaluation.footage import Footage
 from facewire_export.evaluation.points import MAIN, SHOWN, Ours
 from facewire_export.evaluation.scoring import Reference, Scored, Scoring
 from facewire_export.evaluation.transport import Cost, zeromq
+from facewire_export.machine import cpu_seconds
 from facewire_export.networks.tiers import TIERS
 from facewire_export.networks.upscaler import Upscaler as UpscalerModule
 from facewire_export.playback import Pivots, Played, enlarged, play
@@ -197,7 +198,12 @@ def show_all(
     played_seconds = (time.process_time() - started - others) / len(points)
     for times in spent.values():
         times["play"] = played_seconds
-    found = {name: Shown(scoring.result(), shown_frames, spent[name]) for name, scoring in scorings.items()}
+    found = {}
+    for name, scoring in scorings.items():
+        begun = cpu_seconds()
+        scored = scoring.result()
+        spent[name]["score"] += cpu_seconds() - begun
+        found[name] = Shown(scored, shown_frames, spent[name])
     if MAIN in found:
         found[MAIN].sheet, found[MAIN].strip = sheet, strip
     return found

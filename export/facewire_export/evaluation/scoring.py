@@ -2,7 +2,7 @@
 
     every 5th frame     PSNR, features for the Fréchet distance, all that landmarks say (faces.py)
     every 23rd frame    SSIM, LPIPS (both backbones), identity
-    6 frames in 25      flicker, on frames that follow each other
+    6 frames in 25      flicker and VMAF, on frames that follow each other
 
 5, 23 and 25 have no divisor in common with 2, 3 or 4, so that keypoint frames and interpolated frames are met alike.
 The first frame is left out: it is the pivot's, or a codec's intra picture.
@@ -23,11 +23,12 @@ from facewire_export.evaluation import frechet
 from facewire_export.evaluation.faces import Faces
 from facewire_export.evaluation.footage import Footage
 from facewire_export.evaluation.points import SHOWN
+from facewire_export.evaluation.vmaf import VMAF, Vmaf
 from facewire_export.judge import Judge, Seen
 from facewire_export.metrics import Flicker, mean_db, psnr
 
 OFTEN, SELDOM = 5, 23
-VERSION = 2
+VERSION = 3
 """Raise it when what is coded or scored changes: records of another version are measured again. The test that
 recomputes a part of results/ fails when that was forgotten."""
 
@@ -43,7 +44,7 @@ def is_seldom(number: int) -> bool:
 
 
 def is_followed(number: int) -> bool:
-    """Whether frame `number` is looked at for flicker."""
+    """Whether frame `number` is looked at for flicker and VMAF."""
     return 10 <= number % 25 < 16
 
 
@@ -110,7 +111,8 @@ class Scoring:
         self._features: list[frechet.Features] = []
         self._flicker = Flicker()
         self._faces = Faces(SHOWN)
-        self._number = 0
+        self._vmaf = Vmaf()
+        self._number = self._followed = 0
 
     @property
     def frames(self) -> int:
@@ -127,6 +129,8 @@ class Scoring:
         real = self._reference.picture(number)
         if followed:
             self._flicker.add(real, picture)
+            self._vmaf.add(real, picture)
+            self._followed += 1
         else:
             self._flicker.cut()
         judge = self._reference.judge
@@ -139,12 +143,13 @@ class Scoring:
         return picture
 
     def result(self) -> Scored:
-        """All that was found."""
+        """All that was found. Raises MetricError."""
         means, counts = {}, {}
         for name in self._rows[0] if self._rows else ():
             known = [row[name] for row in self._rows if math.isfinite(row[name])]
             means[name], counts[name] = sum(known) / len(known) if known else math.nan, len(known)
         means["psnr"], counts["psnr"] = mean_db(self._psnr), len(self._psnr)
+        means[VMAF], counts[VMAF] = self._vmaf.result(), self._followed
         told, of = self._faces.result()
         features = np.concatenate(self._features) if self._features else np.zeros((0, 512), np.float32)
         return Scored(means | told, counts | of, self._flicker.result(), features)

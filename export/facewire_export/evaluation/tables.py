@@ -13,10 +13,12 @@ from facewire.profiles import PROFILES
 from facewire_export.evaluation.aggregate import DIGITS, FLICKER, FRECHET, LOWER, METRICS, Results, Row, value
 from facewire_export.evaluation.contest import Entry, contest
 from facewire_export.evaluation.points import MAIN, TITLES, Ours
+from facewire_export.evaluation.vmaf import VMAF
 
 SHORT = {
     "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lpips_alex": "LPIPS alex", "identity": "identity",
-    "mouth": "mouth", "eyelids": "eyelids", "pose": "pose °", "lips": "lips", FRECHET: "Fréchet", FLICKER: "flicker x",
+    "mouth": "mouth", "eyelids": "eyelids", "pose": "pose °", "lips": "lips",
+    VMAF: "VMAF", FRECHET: "Fréchet", FLICKER: "flicker x",
 }  # fmt: skip
 _CLIP_METRICS = tuple(name for name in METRICS if name != FRECHET)
 POSE_BAR, LIPS_BAR = 3.0, 0.8

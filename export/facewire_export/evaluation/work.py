@@ -4,7 +4,6 @@ units after it, which are of the same clip as a rule."""
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from facewire_export.evaluation.records import REAL, save_features
 from facewire_export.evaluation.scoring import Reference, Scored, Scoring, as_json
 from facewire_export.evaluation.transport import rtp
 from facewire_export.judge import Judge
+from facewire_export.machine import cpu_seconds
 from facewire_export.sheets import contact_sheet, save_png, strip
 
 
@@ -200,11 +200,6 @@ class Worker:
             "fps": reference.footage.fps,
             **as_json(scored),
         }
-
-
-def cpu_seconds() -> float:
-    """Seconds of CPU that this process and the programs it waited for have used."""
-    return sum(os.times()[:4])
 
 
 def player_path(out: Path, name: str, clip: str) -> Path:

@@ -17,7 +17,7 @@ from tests.facewire_export.evaluation.made_up import clip, scene
 
 from facewire.types import Picture
 from facewire_export.evaluate import default_weights
-from facewire_export.evaluation import frechet
+from facewire_export.evaluation import frechet, vmaf
 from facewire_export.evaluation.aggregate import LOWER
 from facewire_export.evaluation.footage import open_footage
 from facewire_export.evaluation.scoring import Reference, Scored, Scoring, is_followed, is_often, is_seldom
@@ -72,6 +72,9 @@ def test_the_same_clip_is_perfect(reference: Reference) -> None:
     assert found.scores["psnr"] == 100.0
     assert found.scores["ssim"] == pytest.approx(1.0, abs=1e-6)
     assert found.flicker["shown"] == found.flicker["real"]
+    assert found.counts["vmaf"] == 6
+    if vmaf.program():
+        assert 95.0 < found.scores["vmaf"] <= 100.0
     if WEIGHTS is not None:
         assert found.scores["lpips"] == found.scores["lpips_alex"] == 0.0
         assert frechet.distance(found.features, reference.features()) == pytest.approx(0.0, abs=1e-3)
@@ -83,6 +86,7 @@ def test_the_same_clip_is_perfect(reference: Reference) -> None:
 def test_more_of_a_fault_is_worse_by_every_score(reference: Reference, kind: str) -> None:
     found = [score(reference, fault) for fault in FAULTS[kind]]
     metrics = ["psnr", "ssim", *(["lpips", "lpips_alex"] if WEIGHTS is not None else [])]
+    metrics += ["vmaf"] if vmaf.program() else []
     for metric in metrics:
         values = [one.scores[metric] for one in found]
         assert values == sorted(values, reverse=metric not in LOWER), metric
