@@ -147,6 +147,11 @@ class Animator:
             return None
         return epoch.pivot_id, self._assembler.gaps(epoch.pivot_id)
 
+    def unfinished(self) -> tuple[bytes, list[tuple[int, int]]] | None:
+        """The pivot that a slice came for last and that is not whole yet, as `lack`; None if there is none."""
+        pivot_id = self._assembler.latest
+        return None if pivot_id is None else (pivot_id, self._assembler.gaps(pivot_id))
+
     def prepare(self) -> None:
         """Make the pivot ready that was used last, if one is kept: most likely the next stream begins with it."""
         for pivot_id in self.cache.latest(1):

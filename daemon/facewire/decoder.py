@@ -237,6 +237,7 @@ class Decoder:
             delay=self._playout.delay,
             pivot_id=None if epoch is None else epoch.pivot_id,
             lack=animator.lack(),
+            unfinished=animator.unfinished(),
         )
         asked = self._reporting.asked
         report = self._reporting.due(time.monotonic(), reading)

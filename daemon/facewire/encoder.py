@@ -34,7 +34,7 @@ from facewire.shelf import Shelf
 from facewire.status import EncoderStatus
 from facewire.trace import Trace, trace
 from facewire.transport import Traffic
-from facewire.types import Frame, Message, PivotSlice
+from facewire.types import Frame, Message
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Encoder:
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
-        self._sending = Sending(link, profile, self._sliced, self._on_sent, acquaintances)
+        self._sending = Sending(link, profile, self._coded_pivot, self._on_sent, acquaintances)
         self._economy = Economy(encoding, self._sending, profile, ledger or Ledger(None), time.monotonic(), interface)
         self._reminded = self._coded = float("-inf")
         self._lost = Fault(log, "source-lost", logging.ERROR)
@@ -144,9 +144,8 @@ class Encoder:
         messages = self._economy.passes(messages, now)
         self._sending.offer(messages, current, [name for name in (current, pending) if name is not None], now)
 
-    def _sliced(self, pivot_id: bytes) -> list[PivotSlice]:
-        parts = (message for message in self._encoding.announce() if isinstance(message, PivotSlice))
-        return [part for part in parts if part.pivot_id == pivot_id]
+    def _coded_pivot(self, pivot_id: bytes) -> bytes | None:
+        return next((taken.data for taken in self._encoding.in_use if taken.pivot_id == pivot_id), None)
 
     def _on_sent(self, message: Message, receiver: str) -> None:
         epoch = self._encoding.epoch

@@ -7,7 +7,7 @@ LEAST_SECONDS.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facewire.patience import Patience
 from facewire.wire.pivot_store import PivotCache
@@ -23,7 +23,7 @@ LEAST_SECONDS, MOST_SECONDS = 10.0, 120.0
 class Reading:
     """What the decoder knows now. connections: handshakes so far; received: messages; wire: bytes; newest: frame shown;
     undone: keypoint frames dropped for want of their pivot or epoch; epoch's pivot: its id, None before the first;
-    lack: as Animator.lack."""
+    lack, unfinished: as Animator's."""
 
     connections: int
     received: int
@@ -36,6 +36,7 @@ class Reading:
     delay: float
     pivot_id: bytes | None
     lack: tuple[bytes, list[tuple[int, int]]] | None
+    unfinished: tuple[bytes, list[tuple[int, int]]] | None = None
 
 
 class Reporting:
@@ -74,6 +75,7 @@ class Reporting:
         self._named = {name[:4] for name in latest}
         self._complete = len(self._cache) <= MAX_HAVE
         self._answered = None
+        reading = replace(reading, lack=reading.lack or reading.unfinished)
         report = self._report(now, reading, have=tuple(name[:4] for name in latest))
         return Report(**{**report.__dict__, "hello": True, "complete": self._complete})
 

@@ -19,11 +19,13 @@ from facewire.acquaintance import Acquaintances, routing_name
 from facewire.errors import PacketError
 from facewire.hub import Arrival, HubCounters, Peer, Totals
 from facewire.pacing import BURST_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
+from facewire.preview import Preview, Previews
 from facewire.profiles import Profile
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, Message, PivotSlice
 from facewire.wire.packets import pack
+from facewire.wire.pivot import slices
 from facewire.wire.returns import Report, Want, parse_report
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,22 @@ class Receiver:
     is_met: bool = False
     """It was spoken to before its hello came."""
     heard_want: float = float("-inf")
+    preview: Preview | None = None
+    """What it has, or is sent, until the pivot is there."""
+    epoch: Epoch | None = None
+    """The running one, as it was announced last."""
+
+    def told(self, epoch: Epoch) -> Epoch:
+        """The epoch as this receiver is to be told it."""
+        self.epoch = epoch
+        return epoch if self.preview is None or not self.lacks(epoch.pivot_id) else self.preview.epoch(epoch)
+
+    def sees(self, pivot_id: bytes) -> bool:
+        """Whether it has something to animate where `pivot_id` is meant."""
+        if not self.lacks(pivot_id):
+            return True
+        preview = self.preview
+        return preview is not None and preview.stands_for == pivot_id and not self.lacks(preview.pivot_id)
 
     def lacks(self, pivot_id: bytes) -> bool:
         """Whether it is to be sent this pivot, as far as is known."""
@@ -106,7 +124,7 @@ class Receiver:
 class Sending:
     """The encoder's traffic. `pump` does the work; call it often.
 
-    sliced(pivot_id): the slices of a pivot that is in use, empty for others. on_sent: told of each message that went
+    coded(pivot_id): the bytes of a pivot that is in use, None for others. on_sent: told of each message that went
     out, and to which device.
     """
 
@@ -114,7 +132,7 @@ class Sending:
         self,
         link: Link,
         profile: Profile,
-        sliced: Callable[[bytes], list[PivotSlice]],
+        coded: Callable[[bytes], bytes | None],
         on_sent: Callable[[Message, str], None] = lambda *_: None,
         acquaintances: Acquaintances | None = None,
     ) -> None:
@@ -125,9 +143,11 @@ class Sending:
         self.refused_wants = 0
         self._gone_dropped = 0
         self._gone = Books()
-        self._link, self._sliced, self._on_sent = link, sliced, on_sent
+        self._link, self._coded, self._on_sent = link, coded, on_sent
+        self._slice_bytes = profile.slice_bytes
         self._rate = profile.ceiling_kbps * 1000 / 8
         self._pivot_bytes = profile.pivot_bytes
+        self._previews = Previews(self._rate, profile.slice_bytes, coded)
         rate = self._rate * MARGIN
         # A slice must fit into the bucket, or it would never go.
         self._largest = self._cost(profile.slice_bytes + 20)
@@ -211,9 +231,12 @@ class Sending:
         wants = {want.pivot_id: want for want in receiver.report.wants}
         was_told, receiver.is_met = receiver.is_met, False
         for message in messages:
+            if isinstance(message, Epoch):
+                shown = self._preview(receiver, message, message.pivot_id in wants, now)
+                if not was_told or shown != message:
+                    receiver.outbox.put([shown], now)
+                continue
             if not isinstance(message, PivotSlice):
-                if not was_told:
-                    receiver.outbox.put([message], now)
                 continue
             want = wants.get(message.pivot_id)
             lacks = receiver.lacks(message.pivot_id) if want is None else _is_missing(message, want)
@@ -224,11 +247,12 @@ class Sending:
         """Messages for everybody. current: the running pivot; wanted: pivots whose slices are still worth sending."""
         keep = list(wanted)
         for one in self.receivers.values():
-            one.outbox.forget(keep)
+            also = [one.preview.pivot_id] if one.preview is not None and one.preview.stands_for in keep else []
+            one.outbox.forget([*keep, *also])
             # Without its pivot keypoints are worth nothing, and the pivot is there sooner alone.
-            blind = current is not None and one.lacks(current)
+            blind = current is not None and not one.sees(current)
             mine = [message for message in messages if not self._is_useless(message, one, blind)]
-            one.outbox.put(mine, now)
+            one.outbox.put([one.told(m) if isinstance(m, Epoch) else m for m in mine], now)
 
     def delivered(self, pivot_id: bytes) -> bool:
         """Whether no slice of this pivot waits for a receiver that can be reached."""
@@ -274,6 +298,18 @@ class Sending:
         for want in () if report.hello else report.wants:
             self._answer(receiver, want, now)
 
+    def _preview(self, receiver: Receiver, epoch: Epoch, has_some: bool, now: float) -> Epoch:
+        """The epoch as a newcomer is told it: with a preview, whose slices are queued, where it lacks the pivot and has
+        got no part of that."""
+        if receiver.lacks(epoch.pivot_id) and receiver.report.complete:
+            found = self._previews.of(epoch.pivot_id)
+            if found is not None and not receiver.lacks(found.pivot_id):
+                receiver.preview = found
+            elif found is not None and not has_some and self._may_repeat(receiver, found.parts[0].total, now):
+                receiver.preview = found
+                receiver.outbox.put(found.parts, now)
+        return receiver.told(epoch)
+
     def _join(self, peer: Peer, report: Report) -> None:
         before = self.receivers.pop(peer.identity, None)
         if before is not None:
@@ -299,7 +335,7 @@ class Sending:
 
     def _answer(self, receiver: Receiver, want: Want, now: float) -> None:
         """Slices that were asked for, as far as the receiver's account allows."""
-        parts = [part for part in self._sliced(want.pivot_id) if _is_missing(part, want)]
+        parts = [part for part in self._parts(receiver, want.pivot_id) if _is_missing(part, want)]
         if not parts or now - receiver.heard_want < OFTEN:
             self.refused_wants += 1
             return
@@ -310,6 +346,12 @@ class Sending:
                 self.refused_wants += 1
                 return
             receiver.outbox.put([part], now)
+
+    def _parts(self, receiver: Receiver, pivot_id: bytes) -> list[PivotSlice]:
+        if receiver.preview is not None and receiver.preview.pivot_id == pivot_id:
+            return list(receiver.preview.parts)
+        data = self._coded(pivot_id)
+        return [] if data is None else list(slices(data, self._slice_bytes))
 
     def _may_repeat(self, receiver: Receiver, length: int, now: float) -> bool:
         name = f"{receiver.peer.name}/{receiver.report.device.hex()}"
@@ -339,7 +381,16 @@ class Sending:
         one.outbox.sent(item, now)
         self.bucket.spend(item.cost)
         self._account(one, item)
+        self._replace_preview(one, now)
         return True
+
+    def _replace_preview(self, one: Receiver, now: float) -> None:
+        """Once the pivot is on its way as a whole, the epoch is told as it is."""
+        if one.preview is None or one.lacks(one.preview.stands_for):
+            return
+        stood_for, one.preview = one.preview.stands_for, None
+        if one.epoch is not None and one.epoch.pivot_id == stood_for:
+            one.outbox.put([one.epoch], now)
 
     def _is_stuck(self, one: Receiver) -> bool:
         state = self._link.state(one.peer)

@@ -60,7 +60,7 @@ class Coder:
 class Stage:
     def __init__(self, cap: int = 0) -> None:
         self.coder = Coder()
-        self.sending = LateSending(test_sending.Link(), LINK, lambda _: [])
+        self.sending = LateSending(test_sending.Link(), LINK, lambda _: None)
         self.now = 0.0
         self.spent = 0
         self.ledger = Ledger(None, cap, still_bytes(LINK))

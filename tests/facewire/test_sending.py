@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from facewire.acquaintance import routing_name
 from facewire.hub import Arrival, HubCounters, Peer, Totals
+from facewire.preview import PREVIEW_BYTES
 from facewire.profiles import Profile, profile
 from facewire.sending import DARK_SECONDS, REPEAT_PIVOTS, Sending
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 from facewire.wire.packets import Parser
-from facewire.wire.pivot import slices
+from facewire.wire.pivot import decode_pivot, encode_pivot, slices
 from facewire.wire.returns import Report, Want, pack_report
 
 QUIET = Connection(0, 0, 0, 0.6, 0, 0.0, 0)
@@ -83,6 +85,13 @@ def pivot(link: Profile, length: int = 3000) -> list[PivotSlice]:
     return list(slices(np.random.default_rng(1).bytes(length), link.slice_bytes))
 
 
+@cache
+def portrait() -> bytes:
+    """A pivot that is one: on slower links it is coded again."""
+    noise = np.random.default_rng(3).integers(0, 255, (32, 32, 3), np.uint8)
+    return encode_pivot(noise.repeat(8, 0).repeat(8, 1), 4000)
+
+
 def bundle(number: int) -> Bundle:
     return Bundle(0, (KeypointFrame(number, np.zeros((10, 2), np.int16)),))
 
@@ -90,23 +99,26 @@ def bundle(number: int) -> Bundle:
 class Bench:
     def __init__(self, name: str = "vsat") -> None:
         self.profile = profile(name)
-        self.parts = pivot(self.profile)
+        self.parts = pivot(self.profile) if name == "vsat" else list(slices(portrait(), self.profile.slice_bytes))
+        self.coded = b"".join(part.data for part in self.parts)
         self.pivot_id = self.parts[0].pivot_id
-        self.epoch = Epoch(1, 0, 0, self.pivot_id, 3000, 256, 25.0, 1, bytes(4), 1.0)
+        self.epoch = Epoch(1, 0, 0, self.pivot_id, len(self.coded), 256, 25.0, 1, bytes(4), 1.0)
         self.link = Link()
         self.out: list[tuple[Message, str]] = []
         self.sending = Sending(self.link, self.profile, self.known, lambda *what: self.out.append(what))
         self.now = 0.0
+        self.every = 8
+        """Steps of 20 ms from one bundle to the next."""
 
     @property
     def picture_bytes(self) -> int:
         return sum(len(message.data) for message, _ in self.out if isinstance(message, PivotSlice))
 
-    def known(self, pivot_id: bytes) -> list[PivotSlice]:
-        return self.parts if pivot_id == self.pivot_id else []
+    def known(self, pivot_id: bytes) -> bytes | None:
+        return self.coded if pivot_id == self.pivot_id else None
 
     def run(self, seconds: float, number: int | None = None) -> None:
-        """Time passes; from `number` on a bundle is made every 0.16 s."""
+        """Time passes; from `number` on a bundle is made every 0.16 s (`every`)."""
         end, step = self.now + seconds, 0
         while self.now < end:
             self.now += 0.02
@@ -115,7 +127,7 @@ class Bench:
             self.sending.meet(self.epoch)
             for one in self.sending.newcomers():
                 self.sending.greet(one, [self.epoch, *self.parts], self.now)
-            if number is not None and step % 8 == 0:
+            if number is not None and step % self.every == 0:
                 self.sending.offer([bundle(number)], self.pivot_id, [self.pivot_id], self.now)
                 number += 4
             self.sending.pump(self.now)
@@ -304,3 +316,81 @@ def test_strangers_are_told_nothing() -> None:
     bench.run(3.0)
     assert bench.sending._acquaintances.devices == [b"devX", b"devA"]
     assert bench.sending._acquaintances.have(b"devX") == {bench.pivot_id[:4]}
+
+
+def shown_with(messages: list[Message]) -> list[bytes]:
+    """The pivot of the epoch that each bundle came under."""
+    out, pivot_id = [], b""
+    for message in messages:
+        if isinstance(message, Epoch):
+            pivot_id = message.pivot_id
+        elif isinstance(message, Bundle):
+            out.append(pivot_id)
+    return out
+
+
+def test_who_joins_late_sees_a_preview_first_and_the_pivot_in_the_end() -> None:
+    bench = Bench("bgan")
+    bench.every = 24
+    bench.link.join(b"a", hello(b"devA"))
+    bench.run(10.0, 100)
+    epochs = [message for message in bench.got(b"a", Epoch) if isinstance(message, Epoch)]
+    preview = epochs[0].pivot_id
+    assert [epoch.pivot_id for epoch in epochs] == [preview, bench.pivot_id]
+    parts = [part for part in bench.got(b"a", PivotSlice) if isinstance(part, PivotSlice)]
+    first = [part for part in parts if part.pivot_id == preview]
+    assert parts[: len(first)] == first
+    small = b"".join(part.data for part in first)
+    assert len(small) == epochs[0].pivot_bytes <= PREVIEW_BYTES
+    assert decode_pivot(small).shape == decode_pivot(bench.coded).shape
+    assert parts[len(first) :] == bench.parts
+    # Every bundle comes after the picture that it moves.
+    used = shown_with(bench.link.sent[b"a"])
+    assert set(used) == {preview, bench.pivot_id}
+    assert used == sorted(used, key=[preview, bench.pivot_id].index)
+    for pivot_id in (preview, bench.pivot_id):
+        kinds = [m.pivot_id if isinstance(m, PivotSlice) else type(m) for m in bench.link.sent[b"a"]]
+        at = next(n for n, m in enumerate(bench.link.sent[b"a"]) if isinstance(m, Epoch) and m.pivot_id == pivot_id)
+        if pivot_id == preview:
+            assert Bundle not in kinds[: kinds.index(preview)]
+        else:
+            assert pivot_id not in kinds[at:]
+
+
+def test_a_reminder_does_not_name_a_pivot_that_is_still_on_its_way() -> None:
+    bench = Bench("bgan")
+    bench.every = 24
+    bench.link.join(b"a", hello(b"devA"))
+    bench.run(3.0, 100)
+    bench.sending.offer([bench.epoch], bench.pivot_id, [bench.pivot_id], bench.now)
+    bench.run(0.5)
+    epochs = [message for message in bench.got(b"a", Epoch) if isinstance(message, Epoch)]
+    assert len(epochs) == 2
+    assert bench.pivot_id not in {epoch.pivot_id for epoch in epochs}
+
+
+def test_a_preview_is_sent_once_and_so_is_what_came_of_the_pivot() -> None:
+    bench = Bench("bgan")
+    bench.every = 24
+    bench.link.join(b"a", hello(b"devA"))
+    bench.run(4.0, 100)
+    got = [part for part in bench.got(b"a", PivotSlice) if isinstance(part, PivotSlice)]
+    preview, have = got[0].pivot_id, sum(len(part.data) for part in got if part.pivot_id == bench.pivot_id)
+    assert 0 < have < len(bench.coded)
+    bench.link.peers.clear()
+    want = Want(bench.pivot_id, ((have, len(bench.coded) - have),))
+    bench.link.join(b"b", hello(b"devA", preview, wants=(want,)))
+    bench.run(8.0, 200)
+    again = [part for part in bench.got(b"b", PivotSlice) if isinstance(part, PivotSlice)]
+    assert again == [part for part in bench.parts if part.offset >= have]
+    assert shown_with(bench.link.sent[b"b"])[0] == preview
+    assert shown_with(bench.link.sent[b"b"])[-1] == bench.pivot_id
+
+
+def test_fast_links_and_those_who_have_a_part_get_no_preview() -> None:
+    for name, wants in (("vsat", ()), ("bgan", (Want(Bench("bgan").pivot_id, ((600, 1000),)),))):
+        bench = Bench(name)
+        bench.link.join(b"a", hello(b"devA", wants=wants))
+        bench.run(6.0, 100)
+        epochs = [message for message in bench.got(b"a", Epoch) if isinstance(message, Epoch)]
+        assert {epoch.pivot_id for epoch in epochs} == {bench.pivot_id}

@@ -72,6 +72,12 @@ class PivotAssembler:
             return None
         return whole
 
+    @property
+    def latest(self) -> bytes | None:
+        """The unfinished pivot that a slice came for last."""
+        names = list(self._partial)  # another thread may add slices meanwhile
+        return names[-1] if names else None
+
     def missing(self, pivot_id: bytes) -> int | None:
         """Bytes still missing of a pivot, None if no slice of it has come."""
         partial = self._partial.get(pivot_id)
