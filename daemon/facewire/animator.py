@@ -153,11 +153,15 @@ class Animator:
         return None if pivot_id is None else (pivot_id, self._assembler.gaps(pivot_id))
 
     def prepare(self) -> None:
-        """Make the pivot ready that was used last, if one is kept: most likely the next stream begins with it."""
+        """Make the pivot ready that was used last, if one is kept: most likely the next stream begins with it. The
+        networks run once in any case, which takes longer the first time."""
+        scene: _Scene | None = None
         for pivot_id in self.cache.latest(1):
             data = self.cache.get(pivot_id)
-            if data is not None:
-                self._build(pivot_id, data)
+            scene = None if data is None else self._build(pivot_id, data)
+        if scene is None:
+            scene = _Scene(b"", self._encoded(np.full((self._size, self._size, 3), 128, np.uint8)))
+        self._generate(scene, np.asarray(scene.feeds["pivot_keypoints"][0], np.float32))
 
     def forget(self) -> None:
         """The connection broke: wait for the next announcement, since the sender may be another one now.

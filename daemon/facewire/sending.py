@@ -34,6 +34,8 @@ WINDOW_SECONDS = 0.6
 """Seconds of the ceiling's rate that may be on the way beyond a round trip."""
 SLICE_WINDOW_SECONDS = 0.25
 """... where a pivot slice is added to it: a bundle that comes next must not wait long."""
+SLICE_PACE = 0.95
+"""Part of the time that a slice takes at the ceiling's rate after which the next may follow, where keypoints flow."""
 QUIET_SECONDS = 0.4
 """Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
 DARK_SECONDS = 3.0
@@ -101,6 +103,8 @@ class Receiver:
     heard_want: float = float("-inf")
     preview: Preview | None = None
     """What it has, or is sent, until the pivot is there."""
+    slice_after: float = float("-inf")
+    """When the next slice may go: one after the other, or the keypoints behind them would be late."""
     epoch: Epoch | None = None
     """The running one, as it was announced last."""
 
@@ -373,13 +377,16 @@ class Sending:
         if not len(one.outbox):
             return False
         state = self._link.state(one.peer)
-        item = one.outbox.next(now, self.bucket.level, self._has_room(state, SLICE_WINDOW_SECONDS))
+        slices_too = now >= one.slice_after and self._has_room(state, SLICE_WINDOW_SECONDS)
+        item = one.outbox.next(now, self.bucket.level, slices_too)
         if item is None or not self._has_room(state, WINDOW_SECONDS):
             return False
         if not self._link.send(one.peer.identity, item.data):
             return False
         one.outbox.sent(item, now)
         self.bucket.spend(item.cost)
+        if item.part is not None and (one.preview is not None or one.outbox.books.sent):
+            one.slice_after = now + SLICE_PACE * item.cost / self._rate
         self._account(one, item)
         self._replace_preview(one, now)
         return True
