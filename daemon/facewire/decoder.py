@@ -50,6 +50,7 @@ INBOX = 256
 """Messages; 20 s of a stream without bundles, 4 MB at worst."""
 HANDOFF = 4
 AHEAD = 12
+LEAST_AHEAD = 2
 AHEAD_BYTES = 48 << 20
 """Finished pictures that wait in the playout before upscaling pauses: half a second, less where they are large."""
 HURRY = 8
@@ -286,8 +287,11 @@ class Decoder:
         epoch = self._decoding.animator.epoch
         if self._record is not None and epoch is not None and self._record.wants(frame.number):
             self._record.save(epoch.stream, frame.number, frame.picture)
+        waiting = self._inbox.span
         with self._room:
-            self._playout.push(frame, overloaded=time.monotonic() < self._overloaded_until)
+            # Where hardly anything is finished, what waits is this machine's fault.
+            behind = waiting + len(self._handoff) if len(self._playout) >= LEAST_AHEAD else 0
+            self._playout.push(frame, time.monotonic() < self._overloaded_until, behind)
 
     def _tick_until_stopped(self) -> None:
         picture = slate(self._decoding.upscaler.size)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from facewire.types import ShownFrame
 
-AUTO_DELAY = 0.12
+AUTO_DELAY = 0.1
 """Seconds between arrival and display at the start. A bundle's frames come together, so this only covers jitter."""
 STRETCH = 1.0
 """Lateness in seconds up to which the delay grows."""
@@ -32,13 +32,15 @@ MAX_AHEAD = 3.0
 """A frame that comes earlier than this before its time, the delay not counted, is of another time line."""
 FIRST_WINDOW = 3.0
 """Seconds without a late frame after which the first frames are judged."""
-MUCH = 2
-"""Frames that were made up for at once after which there may be more of them."""
+FIRST_WINDOWS = 4
+"""Windows in a row in which frames are first frames: a link that was full of a picture clears by and by."""
 OUTAGE = 2.0
 """Seconds without a new frame after which the next ones are first frames again."""
+SOON = 1.0
+"""... or after this, where more is spare than could be made up for."""
 WINDOW = 10.0
 """Seconds over which the smallest headroom must be too large before the delay shrinks."""
-RESERVE = 0.1
+RESERVE = 0.06
 """Headroom in seconds that is kept when the delay shrinks."""
 SHED_EVERY = 1.0
 """Seconds between two frames that are left out to shrink the delay."""
@@ -92,7 +94,7 @@ class Playout:
         self._late_since: float | None = None
         self._least_headroom = float("inf")
         self._window_end = float("inf")
-        self._is_first_window = True
+        self._first_windows = FIRST_WINDOWS
         self._spare = 0
         self._shed_at = float("-inf")
         self._shown_at = float("-inf")
@@ -115,9 +117,10 @@ class Playout:
         """Whether the last tick had nothing new to show although a stream is running."""
         return self._stalled
 
-    def push(self, frame: ShownFrame, overloaded: bool = False) -> None:
+    def push(self, frame: ShownFrame, overloaded: bool = False, behind: int = 0) -> None:
         """A finished frame. Numbers rise within a stream; one that does not begins another stream.
 
+        behind: frames that have come as well and are kept back because enough are finished: the link is as much earlier.
         overloaded: it may be late because this machine is slow, which no delay mends; so none is added for it.
         """
         self.counters.taken += 1
@@ -133,7 +136,7 @@ class Playout:
                 self._restart()
                 self._newest = frame.number
             else:
-                self._judge(headroom, overloaded)
+                self._judge(headroom, overloaded, behind * self.period)
         self._queue.append(frame)
         while len(self._queue) > self._capacity:
             self._queue.popleft()
@@ -145,7 +148,7 @@ class Playout:
         if self._queue and self._anchor is None:
             self._anchor = now + self._delay - self._queue[0].time
             self._window_end = now + FIRST_WINDOW
-            self._is_first_window, self._shown_at = True, now
+            self._first_windows, self._shown_at = FIRST_WINDOWS, now
         self._shrink()
         frame = None
         # Half a tick of tolerance: a frame meant for this tick must not wait for the next because of rounding.
@@ -166,13 +169,13 @@ class Playout:
             self._stalled = True
         return frame
 
-    def _judge(self, headroom: float, overloaded: bool) -> None:
+    def _judge(self, headroom: float, overloaded: bool, more: float) -> None:
         """Moves the anchor where a frame with this headroom asks for it."""
-        self._least_headroom = min(self._least_headroom, headroom)
+        self._least_headroom = min(self._least_headroom, headroom + more)
         lateness = -headroom
         if self._now - self._shown_at > OUTAGE:
-            self._is_first_window = True
-        if self._is_first_window and lateness > self.period / 2:
+            self._first_windows = FIRST_WINDOWS
+        if self._first_windows and lateness > self.period / 2:
             self._window_end, self._least_headroom = self._now + FIRST_WINDOW, float("inf")
         if lateness <= self.period / 2:
             self._late_since = None
@@ -193,7 +196,7 @@ class Playout:
         assert self._anchor is not None
         self._anchor += seconds
         self._least_headroom = float("inf")
-        self._window_end = self._now + (FIRST_WINDOW if self._is_first_window else WINDOW)
+        self._window_end = self._now + (FIRST_WINDOW if self._first_windows else WINDOW)
         self._spare = 0
         self._late_since = None
 
@@ -206,10 +209,12 @@ class Playout:
             self._spare = max(0, int((self._least_headroom - RESERVE) / self.period)) if known else 0
             self._least_headroom = float("inf")
             self._window_end = self._now + WINDOW
-            if self._is_first_window and known:
-                # Frames that wait as bytes show no headroom: there may be more of it behind these.
-                self._is_first_window = self._spare > MUCH
-                self._window_end = self._now + (FIRST_WINDOW if self._is_first_window else WINDOW)
+            if self._first_windows and known:
+                # No more than what is here: the rest would only come late. Soon there is more.
+                here = min(self._spare, max(0, len(self._queue) - 1))
+                self._window_end = self._now + (FIRST_WINDOW if here == self._spare else SOON)
+                self._first_windows -= here == self._spare
+                self._spare = here
                 self._anchor -= self._spare * self.period
                 self._delay = max(self._delay - self._spare * self.period, self.period)
                 self._spare = 0

@@ -147,7 +147,7 @@ def test_lateness_of_our_own_making_adds_no_delay() -> None:
 
 def test_spare_delay_shrinks_slowly() -> None:
     player = Player(Playout())
-    player.play(6, stream(2, late=lambda index: 0.8 if index == 20 else 0.0))
+    player.play(20, stream(2, late=lambda index: 0.8 if index == 200 else 0.0))  # no first frame any more
     grown = player.playout.delay
     assert grown > 0.5
     live = round((player.now - 100.0) / TICK)
@@ -284,3 +284,19 @@ def test_an_outage_leaves_no_delay_behind() -> None:
     latest = [(index, number) for index, number in enumerate(shown) if number is not None and index > 25 * 45]
     assert latest
     assert all(index - number < 0.4 * 25 for index, number in latest)
+
+
+def test_a_link_that_clears_after_the_first_picture_costs_no_delay_for_long() -> None:
+    """What came first had waited behind a picture for 1.3 s; a dozen finished pictures are all that is ever ahead."""
+    buffer, ages = Playout(), list[float]()
+    came = pushed = 0
+    for tick in range(25 * 30):
+        while max(came + 8, 40 + came // 3) <= tick:  # from tick 40 on at three times the rate, until it is live
+            came += 1
+        if (due := buffer.due(tick * TICK)) is not None:
+            ages.append(tick * TICK - due.time)
+        while pushed < came and len(buffer) < 12:
+            buffer.push(frame(pushed), behind=came - pushed - 1 if len(buffer) >= 2 else 0)
+            pushed += 1
+    assert ages[0] > 1.5
+    assert ages[-1] < 0.5
