@@ -141,8 +141,9 @@ class Hub:
         if send_buffer:
             socket.setsockopt(zmq.SNDBUF, send_buffer)
         self._monitor = socket.get_monitor_socket(
-            zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-            | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_SUCCEEDED
+            zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+            | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         )  # fmt: skip
         self._stamp = self._secret_stamp()
         self._looked_at_keys = time.monotonic()
@@ -285,6 +286,8 @@ class Hub:
             fd = int(heard["value"])
             if heard["event"] == zmq.EVENT_ACCEPTED:
                 self._accept(fd, now)
+            elif heard["event"] == zmq.EVENT_LISTENING:
+                tcp.offer_fast_open(fd, self._port)
             elif heard["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._shaken = now
             elif heard["event"] == zmq.EVENT_DISCONNECTED or heard["event"] == zmq.EVENT_CLOSED:

@@ -120,7 +120,7 @@ class Playout:
     def push(self, frame: ShownFrame, overloaded: bool = False, behind: int = 0) -> None:
         """A finished frame. Numbers rise within a stream; one that does not begins another stream.
 
-        behind: frames that have come as well and are kept back because enough are finished: the link is as much earlier.
+        behind: frames that have come as well and are kept back because enough are finished.
         overloaded: it may be late because this machine is slow, which no delay mends; so none is added for it.
         """
         self.counters.taken += 1

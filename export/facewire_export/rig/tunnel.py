@@ -141,6 +141,8 @@ class Tunnel:
         # No router solicitations or the like: what is counted is what the daemons send.
         _ip("-n", namespace, "link", "set", "link0", "addrgenmode", "none")
         _ip("-n", namespace, "link", "set", "lo", "up")
+        # As systemd/facewire.sysctl, which `./facewire.sh install` puts in place.
+        _ip("netns", "exec", namespace, "sh", "-c", "echo 3 > /proc/sys/net/ipv4/tcp_fastopen")
         _ip("-n", namespace, "link", "set", "link0", "up", "mtu", "1500")
         self._assign(namespace, index)
         return file
