@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +90,10 @@ def evaluate(plan: Plan, missing: dict[str, str], worker: Worker | None = None) 
     if not vvc.encoder() and any(isinstance(p, Codec) and p.codec == "vvc" for p in measured):
         failed["VVC"] = vvc.HINT
         measured = [p for p in measured if not (isinstance(p, Codec) and p.codec == "vvc")]
+    began, count = time.monotonic(), 0
     if plan.measure:
         todo = units(plan.entries, measured, records, keys, plan.setup)
+        count = sum(len(unit.points) for unit in todo)
         failed |= measure(todo, records, keys, plan.setup, plan.workers, worker)
     valid = [
         record
@@ -111,6 +114,7 @@ def evaluate(plan: Plan, missing: dict[str, str], worker: Worker | None = None) 
             "keys": keys.describe(),
         },
         "machine": describe(),
+        "measured": {"records": count, "seconds": time.monotonic() - began, "processes": plan.workers},
         "missing_scores": missing,
         "failed": failed,
     }

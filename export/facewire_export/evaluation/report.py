@@ -78,7 +78,7 @@ def _head(results: Results, about: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{len(results.clips)} clips, {sum(lengths.values())} frames ({part}), at 512x512; each clip counts once.",
         f"PSNR, the Fréchet distance's features and landmarks (mouth, eyelids, pose, lips) are of every {OFTEN}th",
-        f"frame, SSIM, LPIPS and identity on every {SELDOM}rd, flicker (times the source's) and VMAF on 6 in 25.",
+        f"frame, SSIM, LPIPS and identity of every {SELDOM}rd, flicker (times the source's) and VMAF of 6 in 25.",
         "The Fréchet distance is one of SqueezeNet's features, not Inception's FID: that network's weights are not at",
         "hand, nor VGG-16's for DISTS. Tables 1 to 4 have the rows of Agarwal et al., BMVC 2022.",
         "",
@@ -91,6 +91,13 @@ def _head(results: Results, about: Mapping[str, Any]) -> list[str]:
     spent = sum(row.seconds for row in results.rows.values())
     ours = sum(row.seconds for row in results.ours())
     lines.append(f"CPU time of all records: {spent / 60:.0f} minutes, {ours / 60:.0f} of them ours.")
+    took, kept = about["measured"], sum(row.clips for row in results.rows.values())
+    lines.append(
+        f"The command measured {took['records']} of these {kept} records, in {took['seconds'] / 60:.1f} minutes with "
+        f"{took['processes']} processes; the others it had kept."
+        if took["records"] < kept
+        else f"The command took {took['seconds'] / 60:.1f} minutes with {took['processes']} processes."
+    )
     for what, why in {**about["missing_scores"], **about["failed"]}.items():
         lines += ["", f"Left out: {what}: {why}"]
     partial = sorted({row.clips for row in results.rows.values()})

@@ -78,6 +78,9 @@ def test_a_moving_clip_is_better_than_a_held_pivot(tmp_path: Path) -> None:
     report = (out / "report.md").read_text()
     assert "Left out: lpips: no weights" in report
     assert "Table 2" in report
+    assert "The command took 0." in report
+    assert evaluate(plan, {"lpips": "no weights"}, worker_of(plan.setup)) == {}
+    assert "measured 0 of these 6 records" in (out / "report.md").read_text()
     into = tmp_path / "results" / "val"
     published = {path.relative_to(into).as_posix() for path in into.rglob("*")}
     assert {"records.jsonl", "report.md", "summary.json", "points.csv", "clips.csv", "plots/figure5.png"} <= published
