@@ -15,6 +15,7 @@ import zmq
 import zmq.auth
 
 from facewire import hub as hub_module
+from facewire import tcp
 from facewire.acquaintance import routing_name
 from facewire.errors import ConfigError
 from facewire.hub import FLOOD, MAX_RECEIVERS, MAX_REPORT, MAX_STRANGERS_EACH, Hub
@@ -78,6 +79,15 @@ def test_a_message_goes_each_way_and_the_kernel_counts_it() -> None:
         (peer,) = hub.peers.values()
         assert until(lambda: (state := hub.state(peer)) is not None and state.outstanding == 0)
         assert hub.totals.strangers == 0
+
+
+def test_fast_open_is_offered_by_our_listener_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        tcp.offer_fast_open(listener.fileno(), port + 1)
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN) == 0
+        tcp.offer_fast_open(listener.fileno(), port)
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN) > 0
 
 
 def test_ipv6_and_ipc(tmp_path: Path) -> None:

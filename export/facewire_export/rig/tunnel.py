@@ -142,7 +142,8 @@ class Tunnel:
         _ip("-n", namespace, "link", "set", "link0", "addrgenmode", "none")
         _ip("-n", namespace, "link", "set", "lo", "up")
         # As systemd/facewire.sysctl, which `./facewire.sh install` puts in place.
-        _ip("netns", "exec", namespace, "sh", "-c", "echo 3 > /proc/sys/net/ipv4/tcp_fastopen")
+        with contextlib.suppress(FacewireError):  # some containers may not; all but Fast Open works
+            _ip("netns", "exec", namespace, "sh", "-c", "echo 3 > /proc/sys/net/ipv4/tcp_fastopen")
         _ip("-n", namespace, "link", "set", "link0", "up", "mtu", "1500")
         self._assign(namespace, index)
         return file
