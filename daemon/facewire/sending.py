@@ -147,6 +147,7 @@ class Sending:
         self.refused_wants = 0
         self._gone_dropped = 0
         self._gone = Books()
+        self._strange: set[int] = set()
         self._link, self._coded, self._on_sent = link, coded, on_sent
         self._slice_bytes = profile.slice_bytes
         self._rate = profile.ceiling_kbps * 1000 / 8
@@ -211,6 +212,7 @@ class Sending:
         """Tell devices that were met before, and whose handshake is done, the epoch: a round trip before their hello is
         here. Nothing of a picture is sent to them until it is."""
         silent = self._link.silent()
+        strange, self._strange = self._strange, set(silent)
         if epoch is None or not silent:
             return
         here = {one.report.device for one in self.receivers.values()}
@@ -228,6 +230,9 @@ class Sending:
                     self._on_sent(epoch, device.hex())
                     here.add(device)
                     break
+            else:
+                if fd in strange:
+                    self._previews.of(epoch.pivot_id)  # its hello is on the way, and will most likely ask for it
 
     def greet(self, receiver: Receiver, messages: Iterable[Message], now: float) -> None:
         """What a newcomer needs: the epoch, and the slices of pivots that it lacks, on its own account. One that keeps

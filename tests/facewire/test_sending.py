@@ -306,6 +306,16 @@ def test_no_picture_goes_to_a_device_before_it_has_said_what_it_lacks() -> None:
         assert bench.got(name, PivotSlice) == bench.parts
 
 
+def test_a_preview_is_made_while_a_hello_is_on_its_way() -> None:
+    bench = Bench("bgan")
+    bench.link.quiet.append(7)
+    bench.run(0.1)
+    made = bench.sending._previews._last
+    assert made is not None
+    assert made.stands_for == bench.pivot_id
+    assert bench.link.sent == {}
+
+
 def test_strangers_are_told_nothing() -> None:
     bench = Bench()
     met_before(bench, bench.pivot_id)
