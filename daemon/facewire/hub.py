@@ -50,7 +50,7 @@ _KEYS_SECONDS = 1.0
 @dataclass
 class Peer:
     """A decoder that has said something. name: its key's name (its address where there are no keys); key: its public
-    key, "" where there are no keys."""
+    key, "" where there are no keys. guessed: it has said nothing yet, and may have another connection."""
 
     identity: bytes
     fd: int
@@ -60,6 +60,7 @@ class Peer:
     allowance: float = REPORT_BURST
     asked: float = 0.0
     excess: int = 0
+    guessed: bool = False
 
 
 @dataclass
@@ -225,7 +226,7 @@ class Hub:
         wire = self._wires.get(fd)
         if wire is None or identity in self.peers or len(self.peers) >= MAX_RECEIVERS:
             return None
-        peer = self.peers[identity] = Peer(identity, fd, "a device met before" if self.encrypted else wire.address)
+        peer = self.peers[identity] = Peer(identity, fd, "a device met before", guessed=True)
         if not self.send(identity, data):
             self.peers.pop(identity, None)
             return None
@@ -352,13 +353,15 @@ class Hub:
         except zmq.ZMQError:  # its connection has ended already
             self.counters.ignored += 1
             return None
-        if peer is not None and peer.fd == fd and (peer.key or self._allow is None):
+        if peer is not None and peer.fd == fd and not peer.guessed:
             return peer
         address = str(frames[1].get("Peer-Address"))
         key = str(frames[1].get("User-Id")) if self._allow is not None else ""
         name = address if self._allow is None else self._allow.keys.get(key.encode(), "?")
-        if peer is not None and peer.fd != fd and not peer.key and (wrong := self._wires.get(peer.fd)) is not None:
-            wrong.known = self._allow is None  # it was taken for this one
+        if peer is not None and peer.fd != fd and not peer.guessed:
+            tcp.cut(peer.fd, self._port)  # it came back by another way; libzmq leaves the old one open
+        elif peer is not None and peer.fd != fd and (wrong := self._wires.get(peer.fd)) is not None:
+            wrong.known = False  # it was taken for this one
         peer = Peer(identity, fd, name, key)
         if identity not in self.peers and len(self.peers) >= MAX_RECEIVERS:
             self.counters.refused += 1

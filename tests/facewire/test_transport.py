@@ -295,7 +295,9 @@ def test_the_encoders_key_changes_without_a_pause(tmp_path: Path) -> None:
         assert arrives(hub, introduce(hub, subscriber, b"again"), subscriber, b"the new one has the new key")
 
 
-def test_a_known_device_is_spoken_to_before_it_speaks(tmp_path: Path) -> None:
+def test_a_known_device_is_spoken_to_before_it_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[int] = []
+    monkeypatch.setattr(tcp, "cut", lambda fd, port: cut.append(fd))  # the old one would only come back
     make_keys(tmp_path, "encoder", "decoder")
     with contextlib.closing(Hub("tcp://127.0.0.1:*", str(tmp_path))) as hub:
         first = Subscriber(hub.endpoint, str(tmp_path), device=b"devA")
@@ -317,6 +319,7 @@ def test_a_known_device_is_spoken_to_before_it_speaks(tmp_path: Path) -> None:
         third = Subscriber(hub.endpoint, str(tmp_path), device=b"devA")
         assert introduce_known(hub, third) == identity
         assert hub.peers[identity].fd != peer.fd
+        assert cut == [peer.fd]  # libzmq leaves the old one open
         assert arrives(hub, identity, third, b"x")
         first.close()
         third.close()
