@@ -6,6 +6,7 @@ project (see lpips.py); the others are plain numpy and OpenCV.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -69,8 +70,9 @@ def mean_db(values: list[float]) -> float:
 class Flicker:
     """Mean absolute second temporal difference over a video's still parts, in grey levels (0-255).
 
-    Still is where the *real* video's own second difference stays under `still_level` in that frame, so that movement
-    is not counted as flicker; both videos are judged on the same pixels.
+    Still is where the *real* video differs from neither neighbour by `still_level` or more, so that movement is not
+    counted as flicker (a cheek that moves evenly has no second difference either); both videos are judged on the same
+    pixels.
     """
 
     def __init__(self, still_level: float = 6.0) -> None:
@@ -94,7 +96,8 @@ class Flicker:
             return
         second_real = np.abs(self._real[0] - 2 * self._real[1] + self._real[2])
         second_shown = np.abs(self._shown[0] - 2 * self._shown[1] + self._shown[2])
-        still = second_real < self.still_level
+        steps = [np.abs(after - before) for before, after in pairwise(self._real)]
+        still = np.maximum(*steps) < self.still_level
         if still.any():
             self._sums[0] += float(second_real[still].mean())
             self._sums[1] += float(second_shown[still].mean())
