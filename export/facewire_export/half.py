@@ -53,6 +53,7 @@ def halved(data: bytes) -> bytes:
     converted = convert_float_to_float16(
         model, keep_io_types=True, op_block_list=blocked, node_block_list=sorted(geometry(model))
     )
+    _unrounded(converted.graph)
     OnnxModel.graph_topological_sort(converted.graph)  # the casts of inputs were put last
     try:
         onnx.checker.check_model(converted, full_check=True)
@@ -60,6 +61,18 @@ def halved(data: bytes) -> bytes:
         raise FacewireError(f"the fp16 graph is not valid: {' '.join(str(error).split())}") from error
     out: bytes = converted.SerializeToString()
     return out
+
+
+def _unrounded(graph: Any) -> None:
+    """What is made fp16 on its way from one fp32 node (or an input) to another goes there as it came."""
+    halves = {node.output[0]: node.input[0] for node in graph.node if _casts_to(node, onnx.TensorProto.FLOAT16)}
+    for node in graph.node:
+        if _casts_to(node, onnx.TensorProto.FLOAT) and node.input[0] in halves:
+            node.input[0] = halves[node.input[0]]
+
+
+def _casts_to(node: Any, kind: int) -> bool:
+    return bool(node.op_type == "Cast" and node.attribute[0].i == kind)
 
 
 def geometry(model: Any) -> set[str]:
