@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facewire.deformation import FIELD
+from facewire.deformation import from_grid as field_of
 from facewire.errors import PacketError
 from facewire.networks import Networks
-from facewire.planes import Planes, resized, to_planes
-from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, Points
+from facewire.planes import Planes
+from facewire.scenes import coded_size, scene_feeds
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
 from facewire.wire.keypoints import from_grid
 from facewire.wire.pivot import decode_pivot
 from facewire.wire.pivot_store import PivotAssembler, PivotCache
@@ -30,6 +33,9 @@ MAX_SCENES = 3
 """Encoded pivots kept ready (a few MB each): a sender that goes back to an earlier pivot costs nothing."""
 MAX_BETWEEN = 3
 """Most frames that are interpolated; a wider gap is a loss and is left to the playout, which holds."""
+NOWHERE: NDArray[np.float32] = np.full((1, 2, FIELD, FIELD), 9.0, np.float32)
+"""The displacement before the first: so far away that nothing is held back by it."""
+NOWHERE.setflags(write=False)
 MAX_JUMP_SECONDS = 60.0
 """A bundle that claims to be later than this after the last is believed only when the next one says so too."""
 
@@ -91,6 +97,8 @@ class _Node:
     number: int
     pivot_id: bytes
     points: Points
+    deformation: NDArray[np.float32]
+    """float32 [1, 2, 64, 64], see facewire.deformation."""
     layers: Mapping[str, NDArray[np.float32]]
     """The generator's outputs: the picture and what it is made of."""
 
@@ -120,8 +128,6 @@ class Animator:
         self._assembler = PivotAssembler()
         self._last: _Node | None = None
         self._doubted: int | None = None
-        self._size = self.networks["generator"].inputs["pivot"][-1] or 256
-        self._keypoint_size = self.networks["keypoints"].inputs["picture"][-1] or self._size
 
     def push(self, message: Message, hurry: bool = False) -> Iterator[Rebuilt]:
         """Yields what the message makes showable, in order of frame numbers; lazily, so exhaust it.
@@ -160,8 +166,10 @@ class Animator:
             data = self.cache.get(pivot_id)
             scene = None if data is None else self._build(pivot_id, data)
         if scene is None:
-            scene = _Scene(b"", self._encoded(np.full((self._size, self._size, 3), 128, np.uint8)))
-        self._generate(scene, np.asarray(scene.feeds["pivot_keypoints"][0], np.float32))
+            size = coded_size(self.networks)
+            scene = _Scene(b"", scene_feeds(self.networks, np.full((size, size, 3), 128, np.uint8)))
+        points = np.asarray(scene.feeds["pivot_keypoints"][0], np.float32)
+        self._generate(scene, points, field_of(None), None)
 
     def forget(self) -> None:
         """The connection broke: wait for the next announcement, since the sender may be another one now.
@@ -219,23 +227,11 @@ class Animator:
             while len(self._bad) > MAX_EPOCHS:
                 self._bad.popitem(last=False)
             return None
-        scene = self._scenes[pivot_id] = _Scene(pivot_id, self._encoded(picture))
+        scene = self._scenes[pivot_id] = _Scene(pivot_id, scene_feeds(self.networks, picture))
         while len(self._scenes) > MAX_SCENES:
             self._scenes.popitem(last=False)
         self.counters.pivots += 1
         return scene
-
-    def _encoded(self, picture: Picture) -> dict[str, NDArray[Any]]:
-        pivot = resized(to_planes(picture), self._size)
-        restorer = self.networks.get("restorer")
-        if restorer is not None:
-            pivot = restorer.run({"pivot": pivot})["restored"]
-        else:
-            pivot.setflags(write=False)  # a GPU's session uploads it once
-        # The pivot's own keypoints cost no bytes: both ends hold the same picture and the same network.
-        found = self.networks["keypoints"].run({"picture": resized(pivot, self._keypoint_size)})
-        feeds: dict[str, NDArray[Any]] = {"pivot": pivot, "pivot_keypoints": found["keypoints"]}
-        return {**feeds, **self.networks["pivot_encoder"].run(feeds)}
 
     def _animate(self, bundle: Bundle, hurry: bool) -> Iterator[Rebuilt]:
         epoch = self._epochs.get(bundle.epoch)
@@ -288,7 +284,10 @@ class Animator:
                 yield Rebuilt(number, number / epoch.fps, before.planes, number != frame.number)
             return
         points = from_grid(frame.points, epoch.step, epoch.reference)
-        node = self._last = _Node(frame.number, scene.pivot_id, points, self._generate(scene, points))
+        deformation = field_of(frame.deformation)
+        steady = before is not None and before.pivot_id == scene.pivot_id and first == before.number + 1
+        layers = self._generate(scene, points, deformation, before if steady else None)
+        node = self._last = _Node(frame.number, scene.pivot_id, points, deformation, layers)
         self.counters.generated += 1
         if before is not None and between:
             if before.pivot_id != node.pivot_id:
@@ -305,15 +304,21 @@ class Animator:
                 yield Rebuilt(number, number / epoch.fps, planes, True)
         yield Rebuilt(node.number, node.number / epoch.fps, node.planes, False)
 
-    def _generate(self, scene: _Scene, points: Points) -> dict[str, NDArray[np.float32]]:
-        return self.networks["generator"].run({**scene.feeds, "keypoints": points[np.newaxis]})
+    def _generate(
+        self, scene: _Scene, points: Points, deformation: NDArray[np.float32], before: _Node | None
+    ) -> dict[str, NDArray[np.float32]]:
+        """before: the frame that this one follows, so that what stands still does not tremble."""
+        feeds = {"keypoints": points[np.newaxis], "deformation": deformation}
+        feeds["displacement_before"] = NOWHERE if before is None else before.layers.get("displacement", NOWHERE)
+        return self.networks["generator"].run({**scene.feeds, **feeds})
 
     def _between(self, scene: _Scene, before: _Node, after: _Node, share: np.float32) -> Planes:
         """The picture that is `share` of the way from one keypoint frame to the next of the same pivot."""
         interpolator = self.networks.get("interpolator")
         if interpolator is None:
             points = np.asarray(before.points + (after.points - before.points) * share, np.float32)
-            return self._generate(scene, points)["picture"]
+            deformation = before.deformation + (after.deformation - before.deformation) * share
+            return self._generate(scene, points, deformation, None)["picture"]
         feeds: dict[str, NDArray[Any]] = {**scene.feeds, "share": np.array([share])}
         for when, node in (("before", before), ("after", after)):
             feeds.update({f"{name}_{when}": value for name, value in node.layers.items()})

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from facewire.deformation import Fitter, deformed, fit_bundle
 from facewire.face.crop import cut
 from facewire.likeness import look
 from facewire.networks import ENCODER, Networks, Session, open_networks
@@ -124,8 +125,11 @@ class Encoding:
         self._epoch: Epoch | None = None
         self._pending: Taken | None = None
         self._is_sent = False
-        self._gathered: list[tuple[int, Points | None]] = []
-        """Frames of the next bundle: number, keypoints (None: no face)."""
+        self._networks = networks
+        self._fitter: Fitter | None = None
+        """Of the running epoch's pivot; None: no deformations are sent."""
+        self._gathered: list[tuple[int, Points | None, Picture | None]] = []
+        """Frames of the next bundle: number, keypoints (None: no face), what was coded, where it is still needed."""
 
     @property
     def number(self) -> int:
@@ -236,7 +240,8 @@ class Encoding:
             if self._pending is not None and (not self._paced or self._is_sent):
                 return self._switch(picture, coded, wanted) + out + self._take_full()
         if self._epoch is not None:
-            self._gather(self._running_points(picture, coded, wanted))
+            running = self._by_running_crop(picture, coded, wanted)
+            self._gather(None if running is None else self._find(running), running)
         return out + self._take_full()
 
     def _recollect(self, picture: Picture) -> list[Message]:
@@ -307,7 +312,8 @@ class Encoding:
         if taken.shape != picture.shape:
             return out  # the camera's size changed meanwhile; the policy will ask again
         self._policy.take(self.number, taken)
-        points = self._find(coded if taken.crop == wanted else cut(picture, taken.crop, CODED_SIZE))
+        coded = coded if taken.crop == wanted else cut(picture, taken.crop, CODED_SIZE)
+        points = self._find(coded)
         step = self.profile.keypoint_step
         reference = to_grid(points, step) if step else None
         self._epoch = Epoch(
@@ -324,24 +330,26 @@ class Encoding:
             reference=reference,
         )
         self._epochs += 1
-        self._gather(points)
+        kind = self.profile.live_deformation if reference is not None and "motion" in self._networks.sessions else 0
+        self._fitter = Fitter(self._networks, taken.data, kind) if kind else None
+        self._gather(points, coded)
         return [*out, self._epoch]
 
-    def _running_points(self, picture: Picture, coded: Picture | None, wanted: Crop | None) -> Points | None:
-        """Keypoints by the running epoch's crop; None where there is no face to find them on."""
+    def _by_running_crop(self, picture: Picture, coded: Picture | None, wanted: Crop | None) -> Picture | None:
+        """The coded picture by the running epoch's crop; None where there is no face to find keypoints on."""
         current = self._policy.current
         assert current is not None
         if not self._watch.face_seen or current.shape != picture.shape:
             return None
         if coded is not None and wanted == current.crop:
-            return self._find(coded)
-        return self._find(cut(picture, current.crop, CODED_SIZE)) if self._watch.lies_in(current.crop) else None
+            return coded
+        return cut(picture, current.crop, CODED_SIZE) if self._watch.lies_in(current.crop) else None
 
     def _find(self, coded: Picture) -> Points:
         return find_points(self._keypoints, coded)
 
-    def _gather(self, points: Points | None) -> None:
-        self._gathered.append((self.number, points))
+    def _gather(self, points: Points | None, coded: Picture | None) -> None:
+        self._gathered.append((self.number, points, coded if self._fitter is not None else None))
         counters = self.counters
         self.counters = replace(
             counters, keypoint_frames=counters.keypoint_frames + 1, held=counters.held + (points is None)
@@ -352,7 +360,15 @@ class Encoding:
 
     def _take_gathered(self) -> list[Message]:
         gathered, self._gathered = self._gathered, []
-        return [bundle(self._epoch, gathered)] if gathered and self._epoch is not None else []
+        epoch, fitter = self._epoch, self._fitter
+        if not gathered or epoch is None:
+            return []
+        message = bundle(epoch, [(number, points) for number, points, _ in gathered])
+        if fitter is None or not self.profile.live_deformation or self._pending is not None:
+            return [message]  # a pivot on its way needs the bytes more
+        pictures = {number: coded for number, _, coded in gathered if coded is not None}
+        fitted = fit_bundle(fitter, message, epoch, pictures)
+        return [*deformed([message], [fitted], fitter.kind, self.profile.deformation_bytes)]
 
 
 def bundle(epoch: Epoch, frames: Sequence[tuple[int, Points | None]]) -> Bundle:

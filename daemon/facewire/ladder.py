@@ -2,7 +2,7 @@
 
     step 0  the profile as it is
     step 1  new pivots a third as often
-    step 2  and keypoints on a coarser grid, bundles half as long again
+    step 2  and keypoints on a coarser grid without deformations, bundles half as long again
     step 3  and one more frame interpolated between two keypoint frames
     step 4  and as many as there can be, bundles twice as long, the grid twice as coarse
 
@@ -43,6 +43,7 @@ def shaped(profile: Profile, step: int) -> Profile:
     skip = profile.skip if step == 2 else min(MAX_SKIP, profile.skip + 1) if step == 3 else MAX_SKIP
     return replace(
         out,
+        live_deformation=0,
         keypoint_step=min(MAX_STEP, coarser * profile.keypoint_step),
         bundle_frames=min(MAX_BUNDLE, max(profile.bundle_frames + 1, round(wider * profile.bundle_frames))),
         skip=skip,

@@ -4,6 +4,7 @@ them, so a receiver sees no difference; but nothing here waits for a network, so
     pivots    are chosen by trial: candidates out of the whole stretch (a pivot need not be its first frame) are coded
               to the bytes that the budget leaves, reconstructed, and scored against the real frames; earlier pivots
               compete with them, for no bytes
+    movement  is put right by deformations (facewire.deformation) where keypoints miss the real frame
     bundles   are as long as they can be
     bytes     never exceed the profile's ceiling (facewire.budget), what IP, TCP and ZMTP would add included
 
@@ -22,17 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.budget import Budget
+from facewire.deformation import Fitter, deformed, fit_bundle
 from facewire.encoding import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.face.crop import cut
 from facewire.likeness import unlike
-from facewire.networks import DECODER, Networks, open_networks
+from facewire.networks import SENDER, Networks, open_networks
 from facewire.pivots import CutDetector
 from facewire.profiles import Profile
 from facewire.transport import wire_bytes
 from facewire.trial import reconstruct
-from facewire.types import Crop, Epoch, Frame, Message, Picture, Points
+from facewire.types import Bundle, Crop, Epoch, Frame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
 from facewire.wire.bundles import MAX_BUNDLE_FRAMES
+from facewire.wire.deformation import most_frames
 from facewire.wire.keypoints import to_grid
 from facewire.wire.packets import MAX_SLICE_BYTES, Packer, pack
 from facewire.wire.pivot import content_id, encode_pivot, slices
@@ -116,6 +119,7 @@ class Lookahead:
         self._next = first
         self._kept: list[Kept] = []
         self._epoch: Epoch | None = None
+        self._fitter: tuple[bytes, Fitter] | None = None
         self._epochs = 0
         self._announced = first
         self._packer = Packer()
@@ -198,6 +202,8 @@ class Lookahead:
         messages: list[Message] = [probe]
         messages += [bundle(probe, [(seen.number, seen.points) for seen in part]) for part in parts]
         keypoints = sum(self._cost(len(pack(message))) for message in messages)
+        if self._deforms:
+            keypoints += round(self._profile.deformation_bytes * len(points))
         most = MOST_PIVOT * self._profile.pivot_bytes
         allowed = min(most, _SLACK * (self._budget.allowance(begin, end) - keypoints))
         if self._profile.first_pivot_seconds and self._epoch is None:
@@ -229,14 +235,19 @@ class Lookahead:
             return []
         epoch = self._epoch
         assert epoch is not None
-        for at in range(0, len(run), MAX_BUNDLE_FRAMES):
-            part = run[at : at + MAX_BUNDLE_FRAMES]
+        most = min(MAX_BUNDLE_FRAMES, most_frames(self._profile.deformation))
+        parts = [run[at : at + most] for at in range(0, len(run), most)]
+        bundles = [
+            bundle(epoch, [(seen.number, seen.points if kept is not None else None) for seen in part]) for part in parts
+        ]
+        if self._deforms and kept is not None:
+            bundles = self._deformed(bundles, run, epoch, kept)
+        for part, frames in zip(parts, (message.frames for message in bundles), strict=True):
             if part[0].number - self._announced >= ANNOUNCE_SECONDS * self._fps:
                 self._announced = part[0].number
                 out.append(epoch)
-            frames = [(seen.number, seen.points if kept is not None else None) for seen in part]
-            out.append(bundle(epoch, frames))
-            held = sum(points is None for _, points in frames)
+            out.append(Bundle(epoch.number, frames))
+            held = sum(frame.low_confidence for frame in frames)
             self.counters = replace(
                 self.counters,
                 keypoint_frames=self.counters.keypoint_frames + len(frames),
@@ -246,6 +257,19 @@ class Lookahead:
         for message in out:
             self._budget.spend(time, self._cost(len(self._packer.pack(message))))
         return out
+
+    @property
+    def _deforms(self) -> bool:
+        return self._profile.deformation > 0 and self._profile.keypoint_step > 0 and "motion" in self._networks.sessions
+
+    def _deformed(self, bundles: Sequence[Bundle], run: Sequence[Seen], epoch: Epoch, kept: Kept) -> list[Bundle]:
+        """The bundles of a run with deformations that take the profile's bytes a frame at most, all in all."""
+        if self._fitter is None or self._fitter[0] != kept.pivot_id:
+            self._fitter = kept.pivot_id, Fitter(self._networks, kept.data, self._profile.deformation)
+        fitter = self._fitter[1]
+        pictures = {seen.number: seen.coded for seen in run if seen.coded is not None}
+        fitted = [fit_bundle(fitter, message, epoch, pictures) for message in bundles]
+        return deformed(bundles, fitted, fitter.kind, self._profile.deformation_bytes)
 
     def _open(self, number: int, kept: Kept, points: Points) -> list[Message]:
         """Pivot and epoch, where they are not the running ones."""
@@ -383,5 +407,5 @@ def open_lookahead(
     """Lookahead with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency."""
     from facewire.face.finder import FaceFinder
 
-    networks = open_networks(models, threads, DECODER)
+    networks = open_networks(models, threads, SENDER)
     return Lookahead(networks, profile, FaceFinder(), fps, pivots != "first", first)

@@ -22,6 +22,9 @@ GridPoints = NDArray[np.int16]
 """int16 [10, 2]: keypoints on the integer grid that is sent, relative to the epoch's reference
 (see wire.keypoints.to_grid / from_grid)."""
 
+GridDeformation = NDArray[np.int16]
+"""int16 [2, n, n]: displacements in x and in y at the nodes of a grid over the crop, in steps (wire.deformation)."""
+
 KEYPOINTS = 10
 
 
@@ -54,6 +57,9 @@ class KeypointFrame:
     """GridPoints; or Points where they travel raw. With low confidence those of the frame before in the bundle."""
     low_confidence: bool = False
     """No face was found in this frame; the receiver holds its picture."""
+    deformation: GridDeformation | None = None
+    """What is to be added to the movement that the keypoints make; all frames of a bundle have the same kind, or none.
+    With low confidence there is none."""
 
 
 @dataclass(frozen=True)

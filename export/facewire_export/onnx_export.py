@@ -28,8 +28,17 @@ from facewire_export.networks.animator import animator
 from facewire_export.networks.background import Background
 from facewire_export.networks.generator import Generator, Layers, PivotFeatures
 from facewire_export.networks.interpolator import Interpolator
+from facewire_export.networks.motion import Motion
 from facewire_export.networks.restorer import Restorer
-from facewire_export.networks.tiers import BACKGROUND_SIZE, CODED_SIZE, DETECTOR_SIZE, KEYPOINTS, TIERS, Tier
+from facewire_export.networks.tiers import (
+    BACKGROUND_SIZE,
+    CODED_SIZE,
+    DETECTOR_SIZE,
+    KEYPOINTS,
+    MOTION_SIZE,
+    TIERS,
+    Tier,
+)
 from facewire_export.networks.upscaler import PATCH, Upscaler
 from facewire_export.variants import carried
 
@@ -58,10 +67,32 @@ class FlatGenerator(nn.Module):
         self.inner = inner
 
     def forward(
-        self, pivot: Tensor, small: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor, still: Tensor, driving: Tensor
+        self,
+        pivot: Tensor,
+        small: Tensor,
+        fine: Tensor,
+        middle: Tensor,
+        coarse: Tensor,
+        still: Tensor,
+        driving: Tensor,
+        deformation: Tensor,
+        before: Tensor,
     ) -> tuple[Tensor, ...]:
-        picture, layers, _ = self.inner(pivot, PivotFeatures(small, fine, middle, coarse), still, driving)
+        features = PivotFeatures(small, fine, middle, coarse)
+        picture, layers, _ = self.inner(pivot, features, still, driving, deformation, before)
         return (picture.clamp(0, 1), *layers)
+
+
+class FlatMotion(nn.Module):
+    """The generator's motion alone: what a sender needs to see where its own keypoints go wrong."""
+
+    def __init__(self, inner: Motion) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, small: Tensor, still: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
+        displacement, occlusion, _ = self.inner(small, still, driving)
+        return displacement, occlusion
 
 
 class FlatInterpolator(nn.Module):
@@ -140,6 +171,7 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         pivot_features = together["pivot_encoder"](pivot)
         layers = together["generator"](pivot, pivot_features, still, driving)[1]
     features = pivot_features._asdict()
+    bent = 0.05 * torch.randn(1, 2, MOTION_SIZE, MOTION_SIZE)
     between = {f"{name}_{when}": value for when in ("before", "after") for name, value in layers._asdict().items()}
     points = {"pivot_keypoints": still, "keypoints": driving}
     found = [
@@ -150,7 +182,12 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         Graph("pivot_encoder", together["pivot_encoder"], {"pivot": pivot}, tuple(features)),
         Graph(
             "generator", FlatGenerator(together["generator"]),  # type: ignore[arg-type]
-            {"pivot": pivot, **features, **points}, ("picture", *layers._fields),
+            {"pivot": pivot, **features, **points, "deformation": bent, "displacement_before": bent},
+            ("picture", *layers._fields),
+        ),
+        Graph(
+            "motion", FlatMotion(together["generator"].motion),  # type: ignore[arg-type]
+            {"small": pivot_features.small, **points}, ("displacement", "occlusion"),
         ),
         Graph("restorer", Clamped(alone["restorer"]), {"pivot": pivot}, ("restored",)),
         Graph(

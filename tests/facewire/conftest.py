@@ -20,7 +20,11 @@ SHAPES: dict[str, tuple[dict[str, list[Any]], dict[str, list[Any]]]] = {
     "keypoints": ({"picture": [1, 3, 64, 64]}, {"keypoints": [1, 10, 2]}),
     "pivot_encoder": (
         {"pivot": [1, 3, SIZE, SIZE], "pivot_keypoints": [1, 10, 2]},
-        {"features_low": [1, 3, 64, 64], "features_high": [1, 3, 128, 128]},
+        {"features_low": [1, 3, 64, 64], "features_high": [1, 3, 128, 128], "small": [1, 3, 64, 64]},
+    ),
+    "motion": (
+        {"small": [1, 3, 64, 64], "pivot_keypoints": [1, 10, 2], "keypoints": [1, 10, 2]},
+        {"displacement": [1, 2, 64, 64], "occlusion": [1, 1, 64, 64]},
     ),
     "generator": (
         {
@@ -29,6 +33,7 @@ SHAPES: dict[str, tuple[dict[str, list[Any]], dict[str, list[Any]]]] = {
             "keypoints": [1, 10, 2],
             "features_low": [1, 3, 64, 64],
             "features_high": [1, 3, 128, 128],
+            "deformation": [1, 2, 64, 64],
         },
         {"picture": [1, 3, SIZE, SIZE]},
     ),
@@ -62,11 +67,27 @@ def _graph(name: str) -> tuple[list[Any], dict[str, Any]]:
             node("AveragePool", ["pivot"], ["high"], kernel_shape=[2, 2], strides=[2, 2]),
             node("Add", ["low", "nothing"], ["features_low"]),
             node("Add", ["high", "nothing"], ["features_high"]),
+            node("Identity", ["low"], ["small"]),
         ], {"zero": np.float32(0)}
+    if name == "motion":  # all places move as the points do on average
+        return [
+            node("Sub", ["pivot_keypoints", "keypoints"], ["back"]),
+            node("ReduceMean", ["back"], ["shift"], axes=[1], keepdims=1),
+            node("Reshape", ["shift", "shape"], ["one"]),
+            node("Expand", ["one", "field"], ["displacement"]),
+            node("ReduceMean", ["small"], ["grey"], axes=[1], keepdims=1),
+            node("Mul", ["grey", "zero"], ["black"]),
+            node("Exp", ["black"], ["occlusion"]),
+        ], {
+            "shape": np.array([1, 2, 1, 1], np.int64), "field": np.array([1, 2, 64, 64], np.int64),
+            "zero": np.float32(0),
+        }  # fmt: skip
     if name == "generator":
         return [
             node("Sub", ["keypoints", "pivot_keypoints"], ["moved"]),
-            node("ReduceMean", ["moved"], ["shift"], keepdims=0),
+            node("ReduceMean", ["moved"], ["points"], keepdims=0),
+            node("ReduceMean", ["deformation"], ["bend"], keepdims=0),
+            node("Add", ["points", "bend"], ["shift"]),
             node("ReduceMean", ["features_low"], ["low"], keepdims=0),
             node("ReduceMean", ["features_high"], ["high"], keepdims=0),
             node("Sub", ["low", "high"], ["same"]),  # both are the pivot's mean
@@ -95,7 +116,7 @@ def _graph(name: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def write_tiny_models(directory: Path) -> Path:
-    """Writes the seven networks and their manifest.toml; returns the directory."""
+    """Writes the eight networks and their manifest.toml; returns the directory."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from facewire_export.networks.blocks import identity_grid, sample  # noqa: E402
-from facewire_export.networks.generator import Generator, Layers, PivotEncoder  # noqa: E402
+from facewire_export.networks.generator import Generator, Layers, PivotEncoder, steadied  # noqa: E402
 from facewire_export.networks.interpolator import Interpolator  # noqa: E402
 from facewire_export.networks.keypoints import KeypointDetector, centres  # noqa: E402
 from facewire_export.networks.motion import candidate_warps, similarity_warp  # noqa: E402
@@ -126,3 +126,31 @@ def test_an_interpolated_frame_lies_between_and_meets_both_ends() -> None:
         inside = slice(0, 256 - 32)
         moved = pivot.roll(-pixels, 3) + 0.25 * share
         assert torch.allclose(shown(share)[..., inside], moved[..., inside], atol=1e-4)
+
+
+def test_what_hardly_moves_stands_still_and_what_moves_moves() -> None:
+    before = torch.zeros(1, 2, MOTION_SIZE, MOTION_SIZE)
+    trembling, moving = torch.full_like(before, 0.3 / 128), torch.full_like(before, 3.0 / 128)
+    elsewhere = torch.full((1, KEYPOINTS, 2), 5.0)
+    assert torch.allclose(steadied(trembling, before, elsewhere), before, atol=1e-9)
+    assert torch.allclose(steadied(moving, before, elsewhere), moving)
+    halves = torch.cat([trembling[..., :32], moving[..., 32:]], -1)
+    kept = steadied(halves, before, elsewhere)
+    assert torch.allclose(kept[..., :30], before[..., :30], atol=1e-9)
+    assert torch.allclose(kept[..., 34:], moving[..., 34:])
+    far_away = torch.full_like(before, 9.0)
+    assert torch.allclose(steadied(trembling, far_away, elsewhere), trembling, atol=1e-6)
+    face = steadied(trembling, before, torch.zeros(1, KEYPOINTS, 2))
+    assert torch.allclose(face[..., 30:34, 30:34], trembling[..., 30:34, 30:34])
+    assert torch.allclose(face[..., :4, :4], before[..., :4, :4], atol=1e-6)
+
+
+def test_a_deformation_is_added_to_the_displacement() -> None:
+    torch.manual_seed(0)
+    encoder, generator = PivotEncoder(COMPACT).eval(), Generator(COMPACT).eval()
+    pivot, still = torch.rand(1, 3, 256, 256), some_points()
+    bend = torch.full((1, 2, MOTION_SIZE, MOTION_SIZE), 0.1)
+    with torch.no_grad():
+        plain = generator(pivot, encoder(pivot), still, still)[1].displacement
+        bent = generator(pivot, encoder(pivot), still, still, bend)[1].displacement
+    assert torch.allclose(bent - plain, bend, atol=1e-6)

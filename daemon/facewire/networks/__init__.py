@@ -15,6 +15,7 @@ from facewire.networks.session import Session
 __all__ = [
     "DECODER",
     "ENCODER",
+    "SENDER",
     "Manifest",
     "NetworkEntry",
     "Networks",
@@ -25,9 +26,11 @@ __all__ = [
     "open_networks",
 ]
 
-ENCODER = ("keypoints", "background")
+ENCODER = ("keypoints", "background", "restorer", "pivot_encoder", "motion")
 DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler", "finisher")
-OPTIONAL = frozenset({"background", "restorer", "interpolator", "upscaler", "finisher"})
+SENDER = (*DECODER, "motion")
+"""What looks before it sends (files): it reconstructs as a decoder does, and fits deformations."""
+OPTIONAL = frozenset({"background", "motion", "restorer", "interpolator", "upscaler", "finisher"})
 """Networks that a role can do without (a plainer rule or picture takes their place)."""
 ON_GPUS = frozenset({"finisher"})
 """Networks that bring nothing on a CPU: the finisher is the upscaler over the whole picture, and its bytes."""

@@ -6,8 +6,8 @@ only itself. Every later frame is the difference to the frame before it in the s
 loss, so sender and receiver hold the same points and nothing drifts.
 
     code    check u16: low half of the CRC-32 of the rest, begun with that of what belongs to it
-            | for each frame, for each value (x of point 0, y of point 0, x of point 1, ...): what its prediction
-            (wire.prediction) missed, by an arithmetic coder (wire.rangecoder)
+            | one arithmetic code (wire.rangecoder): for each frame, for each value (x of point 0, y of point 0, x of
+            point 1, ...), what its prediction (wire.prediction) missed; then the deformations (wire.deformation)
 
 Step 0 stands for no grid: the points travel as floats, 8 bytes a point as in the paper, for comparison.
 """
@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.errors import PacketError
-from facewire.types import KEYPOINTS, GridPoints, Points
+from facewire.types import KEYPOINTS, GridDeformation, GridPoints, Points
+from facewire.wire.deformation import get_deformations, put_deformations
 from facewire.wire.prediction import GRID_LIMIT, VALUES, Predictor
 from facewire.wire.rangecoder import RangeDecoder, RangeEncoder, get_difference, put_difference
 
@@ -58,10 +59,13 @@ def from_grid(grid: GridPoints | Points, step: float, reference: GridPoints | No
     return np.clip(absolute * (step / 128.0), -REACH, REACH).astype(np.float32)
 
 
-def encode_frames(frames: Sequence[GridPoints], seed: int = 0) -> bytes:
+def encode_frames(
+    frames: Sequence[GridPoints], seed: int = 0, deformations: Sequence[GridDeformation | None] = ()
+) -> bytes:
     """Code points (each int16 [10, 2]); raises ValueError if one lies beyond GRID_LIMIT.
 
     seed: CRC-32 of what belongs to the points (the bundle's header); it enters the check.
+    deformations: one for each frame, or none at all; put_deformations says what else is refused.
     """
     out = RangeEncoder()
     predictor = Predictor()
@@ -74,11 +78,12 @@ def encode_frames(frames: Sequence[GridPoints], seed: int = 0) -> bytes:
             put_difference(out, kind, value - predicted)
             predictor.learn(value, value - predicted)
         predictor.end_frame()
+    put_deformations(out, deformations)
     return _checked(out.bytes(), seed)
 
 
-def decode_frames(data: bytes, count: int, seed: int = 0) -> list[GridPoints]:
-    """The `count` frames that encode_frames coded; raises PacketError if `data` is anything else.
+def decode_frames(data: bytes, count: int, seed: int = 0) -> tuple[list[GridPoints], list[GridDeformation | None]]:
+    """The `count` frames that encode_frames coded, and their deformations; raises PacketError if `data` is else.
 
     Any bytes are some message to an arithmetic decoder. So the code begins with a check, and what was read is coded
     again and must give the same bytes.
@@ -97,9 +102,10 @@ def decode_frames(data: bytes, count: int, seed: int = 0) -> list[GridPoints]:
             predictor.learn(predicted + miss, miss)
         frames.append(np.array(predictor.values, np.int16).reshape(KEYPOINTS, 2))
         predictor.end_frame()
-    if encode_frames(frames, seed) != data:
+    deformations = get_deformations(source, count)
+    if encode_frames(frames, seed, deformations) != data:
         raise PacketError("keypoints in packet are coded in another way than ours")
-    return frames
+    return frames, deformations
 
 
 def encode_raw(frames: Sequence[Points], seed: int = 0) -> bytes:

@@ -14,7 +14,7 @@
 
 `pack` and `parse` know one packet at a time. A stream goes through a `Packer` and a `Parser`, which remember what short
 bundles leave out. A packet is read whole or not at all: whatever is out of range, too short or too long raises
-PacketError. No packet makes the reader hold more than its own size plus 64 frames of keypoints.
+PacketError. No packet makes the reader hold more than its own size plus 64 frames of keypoints and deformations.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from facewire.wire.bundles import (
 )
 from facewire.wire.keypoints import decode_frames, encode_frames
 
-VERSION = 2
+VERSION = 3
 EPOCH, PIVOT_SLICE, BUNDLE, RAW_BUNDLE = 1, 2, 3, 4
 """Kinds of packet."""
 
 MAX_PIVOT_BYTES = 256 * 1024
 MAX_SLICE_BYTES = 16 * 1024
 MAX_PACKET_BYTES = MAX_SLICE_BYTES + 32
-"""Nothing longer is looked at. A bundle's worst case (64 frames of escapes) is under 6 KiB."""
+"""Nothing longer is looked at. A bundle's worst case (64 frames of escapes, and their deformations) is under 16 KiB."""
 MIN_CODED_SIZE, MAX_CODED_SIZE = 64, 1024
 MAX_FPS = 240.0
 
@@ -206,7 +206,9 @@ def _parse_epoch(data: bytes) -> Epoch:
     if options & 4:
         if len(body) < at + 1 or len(body) != at + 1 + body[at]:
             raise PacketError("epoch packet and its length differ")
-        reference = decode_frames(body[at + 1 :], 1)[0]
+        (reference,), (deformation,) = decode_frames(body[at + 1 :], 1)
+        if deformation is not None:
+            raise PacketError("epoch packet with a deformed reference")
     elif len(body) != at:
         raise PacketError("epoch packet too long")
     if not pivot_bytes or coded_size < MIN_CODED_SIZE or not milli or options > 7:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facewire_export.networks.blocks import Residual, conv, identity_grid, sample, upsample
+from facewire_export.networks.blocks import Residual, conv, exact, identity_grid, sample, upsample
 from facewire_export.networks.motion import Motion
 from facewire_export.networks.tiers import Tier
 
@@ -120,6 +120,26 @@ class Repair(nn.Module):
         return keep, (painted + 0.5) * (1 - keep) + painted * 0.1
 
 
+CALM, MOVING = 0.5 / 128, 1.5 / 128
+"""Changes of displacement since the frame before, in half crops (half a pixel of 256 and one and a half): below the
+first a place is taken to stand still, above the second to move."""
+FACE = 0.15
+"""Around keypoints, in half crops, nothing is held still: lips and eyelids move by less than a pixel."""
+
+
+@exact
+def steadied(displacement: Tensor, before: Tensor, points: Tensor) -> Tensor:
+    """The displacement [B, 2, 64, 64] without the trembling of keypoints [B, 10, 2]: what hardly moved since the frame
+    before stays where it was. A static background is then the same picture in each frame."""
+    change = displacement - before
+    size = change.square().sum(1, keepdim=True).sqrt()
+    share = ((size - CALM) / (MOVING - CALM)).clamp(0, 1)
+    share = F.avg_pool2d(share, 3, 1, 1, count_include_pad=False)
+    grid = identity_grid(int(displacement.shape[2]), int(displacement.shape[3]), displacement)
+    away = (grid[:, None] - points.float()[..., None, None]).square().sum(2).amin(1, keepdim=True)
+    return before + torch.maximum(share, (2 * torch.exp(-away / (2 * FACE**2))).clamp(max=1)) * change
+
+
 class Generator(nn.Module):
     """Motion, warps and repair: everything that runs for each keypoint frame."""
 
@@ -130,10 +150,24 @@ class Generator(nn.Module):
         self.repair = Repair(tier)
 
     def forward(
-        self, pivot: Tensor, features: PivotFeatures, still: Tensor, driving: Tensor
+        self,
+        pivot: Tensor,
+        features: PivotFeatures,
+        still: Tensor,
+        driving: Tensor,
+        deformation: Tensor | None = None,
+        before: Tensor | None = None,
     ) -> tuple[Tensor, Layers, Warped]:
-        """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of both frames -> picture, layers, what those were made from."""
-        motion = self.motion(features.small, still, driving)
-        warped = warp(pivot, features, motion)
+        """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of both frames -> picture, layers, what those were made from.
+
+        deformation [B, 2, 64, 64], half crops: what the sender adds to the displacement (facewire.deformation).
+        before: the displacement of the frame before, far away if there was none (see steadied).
+        """
+        displacement, occlusion, hidden = self.motion(features.small, still, driving)
+        if deformation is not None:
+            displacement = displacement + deformation
+        if before is not None:
+            displacement = steadied(displacement, before, driving)
+        warped = warp(pivot, features, (displacement, occlusion, hidden))
         keep, paint = self.repair(warped)
-        return warped.picture * keep + paint, Layers(motion[0], keep, paint), warped
+        return warped.picture * keep + paint, Layers(displacement, keep, paint), warped

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from facewire.types import Bundle, Epoch, GridPoints, KeypointFrame, PivotSlice, Points
@@ -56,3 +58,13 @@ def raw_bundle(count: int = 2, first: int = 1000, low: tuple[int, ...] = ()) -> 
 def slices() -> list[PivotSlice]:
     name = content_id(PIVOT)
     return [PivotSlice(name, at, len(PIVOT), PIVOT[at : at + 300]) for at in range(0, len(PIVOT), 300)]
+
+
+def deformed(plain: Bundle, nodes: int = 6) -> Bundle:
+    """The same, each sure frame with a deformation that grows from the middle."""
+    rows, columns = np.mgrid[0:nodes, 0:nodes] - (nodes - 1) // 2
+    frames = []
+    for at, frame in enumerate(plain.frames):
+        bend = (np.stack([columns * (at + 1), rows * at - columns]) // 2).astype(np.int16)
+        frames.append(frame if frame.low_confidence else replace(frame, deformation=bend))
+    return Bundle(plain.epoch, tuple(frames))

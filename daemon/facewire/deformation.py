@@ -1,0 +1,228 @@
+"""Fits deformations: where the keypoints' movement misses the real frame, a coarse grid of displacements puts it right.
+
+The sender knows what the receiver will do: it moves the same pivot by the same network, and sees the frame that it
+should have come to. `Fitter` looks for the deformation that brings the moved pivot nearest to the frame, by
+Gauss-Newton steps (Lucas, Kanade, IJCAI 1981; Baker, Matthews, IJCV 56(3), 2004) on a free-form deformation's nodes
+(Rueckert et al., IEEE TMI 18(8), 1999). What the generator paints over, and what fits nothing, counts little. No
+network is asked for derivatives, and the receiver's work stays the same.
+
+How near two pictures are is measured in colour and in fine structure of even contrast, at half the coded size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facewire.networks import Networks
+from facewire.scenes import scene_feeds
+from facewire.types import Bundle, Epoch, GridDeformation, Picture, Points
+from facewire.wire.deformation import KINDS, LIMIT
+from facewire.wire.keypoints import from_grid as to_points
+from facewire.wire.packets import pack
+from facewire.wire.pivot import decode_pivot
+
+FIELD = 64
+"""Side of the grid on which movement is estimated."""
+SIDE = 128
+"""Side of the pictures that are compared."""
+FIRST_STEPS, STEPS = 8, 3
+"""Gauss-Newton steps for a frame that nothing leads to, and for one that follows another."""
+STILL, SMALL = 4e-2, 3e-4
+"""Price of a squared change since the frame before, and of a squared displacement, in half crops."""
+FACE, REACH = 4.0, 0.12
+"""How much more places at keypoints count, and how far around (half crops)."""
+STRIDE = 0.08
+"""Longest step of a node, half crops."""
+FAR = 0.25
+"""Difference (of 1.0 in colour) from which on a place counts less, as Huber would have it."""
+SLACKS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.6, 2.0, 3.0)
+"""How far off nodes may be said, in steps: the first that keeps to the bytes is taken."""
+_STRUCTURE, _LEVEL, _RADIUS = 0.12, 0.03, 3.0
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+Array = NDArray[np.float32]
+
+
+@cache
+def basis(nodes: int) -> Array:
+    """How much each node moves each place of the field, along one side: float32 [nodes, 64] (cubic convolution)."""
+    return np.asarray(cv2.resize(np.eye(nodes, dtype=np.float32), (FIELD, nodes), interpolation=cv2.INTER_CUBIC))
+
+
+def spread(nodes: NDArray[Any]) -> Array:
+    """The field float32 [1, 2, 64, 64] of displacements [2, n, n], in the same unit."""
+    line = basis(nodes.shape[-1])
+    return np.asarray(line.T @ nodes.astype(np.float32) @ line, np.float32)[np.newaxis]
+
+
+def from_grid(deformation: GridDeformation | None) -> Array:
+    """The generator's input float32 [1, 2, 64, 64], half crops, of what was sent; None: zeros."""
+    if deformation is None:
+        return _none()
+    step = next(kind.step for kind in KINDS if kind.nodes == deformation.shape[-1])
+    return spread(deformation * np.float32(step / 128))
+
+
+@cache
+def _none() -> Array:
+    zeros = np.zeros((1, 2, FIELD, FIELD), np.float32)
+    zeros.setflags(write=False)  # a GPU's session uploads it once
+    return zeros
+
+
+def to_grid(fitted: Sequence[Array], kind: int, slack: float) -> list[GridDeformation]:
+    """Whole steps of the deformations (float [2, n, n], half crops) of the frames of one bundle.
+
+    slack: how far (steps, half a step at least) a node may be off before it is said to have moved: bytes for accuracy.
+    """
+    step = KINDS[kind].step / 128
+    out: list[GridDeformation] = []
+    for exact in fitted:
+        steps = np.clip(exact / step, -LIMIT, LIMIT)
+        whole = np.rint(steps)
+        if out:
+            whole = np.where(np.abs(steps - out[-1]) < slack, out[-1], whole)
+        out.append(whole.astype(np.int16))
+    return out
+
+
+def deformed(
+    bundles: Sequence[Bundle], fitted: Sequence[Sequence[Array]], kind: int, frame_bytes: float
+) -> list[Bundle]:
+    """The bundles with deformations (half crops, one for each frame that is not of low confidence) of a kind.
+
+    They take `frame_bytes` a frame at most, all in all; where even the coarsest would take more, there are none.
+    """
+    most = frame_bytes * sum(len(fits) for fits in fitted)
+    plain = sum(len(pack(message)) for message in bundles)
+    for slack in SLACKS:
+        out = [_with(message, to_grid(fits, kind, slack)) for message, fits in zip(bundles, fitted, strict=True)]
+        if sum(len(pack(message)) for message in out) - plain <= most:
+            return out
+    return list(bundles)
+
+
+def _with(message: Bundle, deformations: Sequence[GridDeformation]) -> Bundle:
+    found = iter(deformations)
+    frames = [frame if frame.low_confidence else replace(frame, deformation=next(found)) for frame in message.frames]
+    return replace(message, frames=tuple(frames))
+
+
+def fit_bundle(fitter: Fitter, message: Bundle, epoch: Epoch, pictures: Mapping[int, Picture]) -> list[Array]:
+    """Deformations of a bundle's frames that are not of low confidence; pictures: what was coded, by frame number."""
+    sure = [frame for frame in message.frames if not frame.low_confidence]
+    return [
+        fitter.fit(to_points(frame.points, epoch.step, epoch.reference), pictures[frame.number]) for frame in sure
+    ]
+
+
+class Fitter:
+    """Fits the frames of one pivot, in order. Raises ModelError.
+
+    pivot: coded, as the receiver has it. kind: place in wire.deformation.KINDS, not 0.
+    """
+
+    def __init__(self, networks: Networks, pivot: bytes, kind: int) -> None:
+        feeds = scene_feeds(networks, decode_pivot(pivot))
+        self._motion = networks["motion"]
+        self._still = {"small": feeds["small"], "pivot_keypoints": feeds["pivot_keypoints"]}
+        self.kind, self._nodes = kind, KINDS[kind].nodes
+        line = basis(self._nodes)
+        self._line = line.astype(np.float64)
+        self._pairs = np.einsum("iy,ky->iky", self._line, self._line).reshape(-1, FIELD)
+        self._pivot = _features(np.ascontiguousarray(feeds["pivot"][0].transpose(1, 2, 0)))
+        unit = SIDE / 2 / 8  # Sobel's weights add up to 8; positions are in half crops
+        self._slopes = [cv2.Sobel(self._pivot, cv2.CV_32F, *axis, scale=unit, borderType=cv2.BORDER_REPLICATE)
+                        for axis in ((1, 0), (0, 1))]  # fmt: skip
+        rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
+        self._places = columns, rows
+        self._last: Array | None = None
+
+    def fit(self, points: Points, coded: Picture) -> Array:
+        """The deformation float32 [2, n, n], half crops, of a frame: keypoints as they are sent, and its picture."""
+        columns, rows = ((places + 0.5) / (SIDE / 2) - 1 for places in self._places)
+        away = np.min([(columns - x) ** 2 + (rows - y) ** 2 for x, y in points], axis=0)
+        here = 1 + FACE * np.exp(-away / (2 * REACH**2))
+        found = self._motion.run({**self._still, "keypoints": points[np.newaxis]})
+        moved, seen = found["displacement"][0], cv2.resize(found["occlusion"][0, 0], (SIDE, SIDE))
+        seen = here * (0.1 + 0.9 * seen)
+        real = _features(np.asarray(coded, np.float32) / 255)
+        before = np.zeros((2, self._nodes, self._nodes), np.float32) if self._last is None else self._last
+        nodes, damping = before, 1e-4
+        cost, weights, misses = self._cost(real, moved, seen, nodes, before)
+        for _ in range(FIRST_STEPS if self._last is None else STEPS):
+            matrix, pull = self._normal(moved, nodes, before, weights, misses)
+            step = _solved(matrix, pull, damping).reshape(nodes.shape)
+            tried = nodes + np.clip(step, -STRIDE, STRIDE)
+            now = self._cost(real, moved, seen, tried, before)
+            if now[0] >= cost:
+                damping = 10 * damping + 1e-3
+                continue
+            gain = cost - now[0]
+            nodes, damping, (cost, weights, misses) = tried, max(damping / 4, 1e-6), now
+            if gain < 1e-3 * cost:
+                break
+        self._last = nodes
+        return nodes
+
+    def _at(self, picture: Array, field: Array) -> Array:
+        """The picture [128, 128, c] as a displacement field [2, 64, 64] moves it."""
+        wide = cv2.resize(field.transpose(1, 2, 0), (SIDE, SIDE)) * (SIDE / 2)
+        columns, rows = self._places
+        return np.asarray(
+            cv2.remap(picture, columns + wide[..., 0], rows + wide[..., 1], cv2.INTER_LINEAR,
+                      borderMode=cv2.BORDER_REPLICATE)
+        )  # fmt: skip
+
+    def _cost(self, real: Array, moved: Array, seen: Array, nodes: Array, before: Array) -> tuple[float, Array, Array]:
+        """What is to be made small; the weights [128, 128] of places, and what is missed there."""
+        misses = real - self._at(self._pivot, moved + spread(nodes)[0])
+        squares = np.einsum("yxc,yxc->yx", misses, misses)
+        weights = seen * np.minimum(1, FAR / np.sqrt(np.maximum(squares, 1e-12)))
+        price = STILL * ((nodes - before) ** 2).sum() + SMALL * (nodes**2).sum()
+        return float((weights * squares).mean() + price), weights, misses
+
+    def _normal(
+        self, moved: Array, nodes: Array, before: Array, weights: Array, misses: Array
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Gauss-Newton's normal equations: matrix [2nn, 2nn] and right side [2nn]."""
+        field = moved + spread(nodes)[0]
+        across, down = (self._at(slope, field) for slope in self._slopes)
+
+        def gathered(one: Array, other: Array) -> NDArray[np.float64]:
+            """Weighted products, summed over what is compared: [64, 64]."""
+            products = np.einsum("yxc,yxc->yx", one, other) * weights
+            return np.asarray(cv2.resize(products, (FIELD, FIELD), interpolation=cv2.INTER_AREA), np.float64) / FIELD**2
+
+        line, pairs, side = self._line, self._pairs, self._nodes
+        blocks = [pairs @ gathered(*slopes) @ pairs.T for slopes in ((across, across), (across, down), (down, down))]
+        # From rows and columns of nodes, each paired with its like, to pairs of nodes.
+        aa, ad, dd = (b.reshape([side] * 4).transpose(0, 2, 1, 3).reshape(side**2, side**2) for b in blocks)
+        matrix = np.block([[aa, ad], [ad, dd]])
+        pull = np.stack([line @ gathered(slope, misses) @ line.T for slope in (across, down)])
+        pull = (pull + STILL * (before - nodes) - SMALL * nodes).reshape(-1)
+        matrix[np.diag_indices_from(matrix)] += STILL + SMALL
+        return matrix, pull
+
+
+def _solved(matrix: NDArray[np.float64], pull: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
+    """A step, damped as by Levenberg and Marquardt."""
+    damped = matrix.copy()
+    damped[np.diag_indices_from(damped)] += damping * np.diagonal(matrix)
+    return np.asarray(np.linalg.solve(damped, pull))
+
+
+def _features(picture: Array) -> Array:
+    """What is compared of a picture [h, w, 3] in 0..1: float32 [128, 128, 4], colours and structure."""
+    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    grey = small @ _LUMA
+    fine = grey - cv2.GaussianBlur(grey, (0, 0), _RADIUS)
+    contrast = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), _RADIUS) + _LEVEL**2)
+    return np.dstack([small, _STRUCTURE * fine / contrast]).astype(np.float32)
