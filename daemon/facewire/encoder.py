@@ -43,6 +43,8 @@ TICK = 0.02
 STATUS_SECONDS = 10.0
 FLOWING = 5.0
 """Seconds without a coded frame after which the watchdog is not fed."""
+REST_SECONDS = 300.0
+"""A machine that was too slow goes without deformations for so long."""
 WARM_FRAMES = 100
 """Frames after which it counts when the machine does not keep up."""
 SEND_BUFFER_SECONDS = 1.0
@@ -93,6 +95,7 @@ class Encoder:
         self._lost = Fault(log, "source-lost", logging.ERROR)
         self._faceless = Fault(log, "no-face")
         self._slow = Fault(log, "too-slow")
+        self._rested = 0.0
 
     def run(self) -> None:
         """Send until `stop` is set."""
@@ -218,9 +221,14 @@ class Encoder:
         read = status.encoding.frames - before.encoding.frames
         # The first seconds load networks and code the first pivot.
         if status.missed - before.missed > max(2, read // 10) and before.encoding.frames > WARM_FRAMES:
-            self._slow.begin("this machine is too slow for its camera; frames are left out")
+            if self._encoding.deforming:
+                self._encoding.deforming, self._rested = False, now
+                log.warning("this machine is too slow for its camera: no deformations for %.0f s", REST_SECONDS)
+            else:
+                self._slow.begin("this machine is too slow for its camera; frames are left out")
         else:
             self._slow.end("this machine keeps up again")
+            self._encoding.deforming = self._encoding.deforming or now - self._rested > REST_SECONDS
         return status
 
 

@@ -128,6 +128,8 @@ class Encoding:
         self._networks = networks
         self._fitter: Fitter | None = None
         """Of the running epoch's pivot; None: no deformations are sent."""
+        self.deforming = True
+        """Whether deformations are fitted, where the profile has any: most of the work of a frame."""
         self._gathered: list[tuple[int, Points | None, Picture | None]] = []
         """Frames of the next bundle: number, keypoints (None: no face), what was coded, where it is still needed."""
 
@@ -364,7 +366,7 @@ class Encoding:
         if not gathered or epoch is None:
             return []
         message = bundle(epoch, [(number, points) for number, points, _ in gathered])
-        if fitter is None or not self.profile.live_deformation or self._pending is not None:
+        if fitter is None or not self.deforming or not self.profile.live_deformation or self._pending is not None:
             return [message]  # a pivot on its way needs the bytes more
         pictures = {number: coded for number, _, coded in gathered if coded is not None}
         fitted = fit_bundle(fitter, message, epoch, pictures)

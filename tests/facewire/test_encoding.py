@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facewire.encoding import CODED_SIZE, Encoding
 from facewire.face.box import FaceBox
 from facewire.face.pose import HeadPose
-from facewire.networks import Networks
+from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
 from facewire.profiles import profile
 from facewire.types import Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
@@ -146,6 +146,18 @@ def test_the_points_arrive_as_the_network_found_them() -> None:
     sent = [float(from_grid(frame.points, epoch.step, epoch.reference)[0, 0]) for frame in frames_of(messages)]
     assert len(sent) == 40
     assert np.allclose(sent, np.array(means) - 0.5, atol=0.71 * epoch.step / 128)
+
+
+def test_deformations_go_with_the_points_until_they_are_too_much_work(tiny_models: Path) -> None:
+    bench = Bench()
+    networks = open_networks(tiny_models, names=ENCODER)
+    sessions = {**networks.sessions, "keypoints": bench.keypoints}
+    link = replace(LINK, skip=1, bundle_frames=2, live_deformation=2, deformation_bytes=200.0)
+    bench.encoding = Encoding(Networks(networks.id, sessions), link, bench.faces, bench.head, stream=7)
+    assert all(frame.deformation is not None for frame in frames_of(bench.feed(20)))
+    bench.encoding.deforming = False
+    bench.feed(4)  # what was gathered before
+    assert all(frame.deformation is None for frame in frames_of(bench.feed(20)))
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2, 3])
