@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -36,6 +37,17 @@ def describe() -> dict[str, object]:
         "python": platform.python_version(),
         "packages": versions,
     }
+
+
+def forbid_realtime() -> None:
+    """Programs that are started from here on get no real-time priority, root's neither (CAP_SYS_NICE is dropped from
+    the bounding set: prctl(2), capabilities(7)).
+
+    SVT-AV1 asks for it. Its caller's threads then spin at that priority while they wait for threads that have it not,
+    which never run: on two cores, two workers stood still for ever. Without effect for who may not drop it.
+    """
+    drop, nice = 24, 23  # PR_CAPBSET_DROP, CAP_SYS_NICE
+    ctypes.CDLL(None).prctl(drop, nice, 0, 0, 0)
 
 
 def cpu_seconds() -> float:

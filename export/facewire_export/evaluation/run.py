@@ -31,6 +31,7 @@ from facewire_export.evaluation.points import Codec, Ours, Point
 from facewire_export.evaluation.records import Records, key_of
 from facewire_export.evaluation.scoring import VERSION
 from facewire_export.evaluation.work import Done, Setup, Unit, Worker, player_path
+from facewire_export.machine import forbid_realtime
 
 
 def code_id() -> str:
@@ -125,6 +126,7 @@ def _parallel(todo: Sequence[Unit], setup: Setup, workers: int) -> Iterator[tupl
     scratch = _scratch(setup)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    forbid_realtime()
     pool = ProcessPoolExecutor(min(workers, len(todo)), context, initializer=_begin, initargs=(setup,))
     try:
         waiting = {pool.submit(_do, unit): unit for unit in todo}

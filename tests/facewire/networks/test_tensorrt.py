@@ -183,7 +183,7 @@ def test_answers_are_onnx_runtimes(
     session = TensorrtSession(trt, cuda, engines, entry)
     reference = open_networks(tiny_models, provider="cpu")["interpolator"]
     random = np.random.default_rng(0)
-    for _ in range(8):  # launched, captured, replayed, for each of the places that pictures take turns in
+    for _ in range(16):  # launched, captured, replayed, for each of the places that pictures take turns in
         given = feed(random)
         made = session.run(given)["between"]
         assert isinstance(made, CudaArray)
