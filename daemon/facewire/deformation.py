@@ -34,8 +34,9 @@ SIDE = 128
 """Side of the pictures that are compared."""
 FIRST_STEPS, STEPS = 8, 3
 """Gauss-Newton steps for a frame that nothing leads to, and for one that follows another."""
-STILL, SMALL = 4e-2, 3e-4
-"""Price of a squared change since the frame before, and of a squared displacement, in half crops."""
+STILL, SMALL, ROUGH = 4e-2, 5e-3, 1e-1
+"""Price of a squared change since the frame before, of a squared displacement, and of a squared difference between
+neighbours, in half crops. The last keeps faces' shapes (docs/training.md)."""
 FACE, REACH = 4.0, 0.12
 """How much more places at keypoints count, and how far around (half crops)."""
 STRIDE = 0.08
@@ -68,6 +69,15 @@ def from_grid(deformation: GridDeformation | None) -> Array:
         return _none()
     step = next(kind.step for kind in KINDS if kind.nodes == deformation.shape[-1])
     return spread(deformation * np.float32(step / 128))
+
+
+@cache
+def stiffness(nodes: int) -> NDArray[np.float64]:
+    """The price of displacements as they are, apart from the frame before: float64 [nn, nn], a quadratic form of the
+    nodes of one direction."""
+    apart = np.diff(np.eye(nodes), axis=0)
+    line, unit = apart.T @ apart, np.eye(nodes)
+    return ROUGH * (np.kron(line, unit) + np.kron(unit, line)) + SMALL * np.eye(nodes * nodes)
 
 
 @cache
@@ -172,6 +182,10 @@ class Fitter:
         self._last = nodes
         return nodes
 
+    def _tension(self, nodes: Array) -> NDArray[np.float64]:
+        """What draws nodes back, half the slope of their price: [2, n, n]."""
+        return (nodes.reshape(2, -1) @ stiffness(self._nodes)).reshape(nodes.shape)
+
     def _at(self, picture: Array, field: Array) -> Array:
         """The picture [128, 128, c] as a displacement field [2, 64, 64] moves it."""
         wide = cv2.resize(field.transpose(1, 2, 0), (SIDE, SIDE)) * (SIDE / 2)
@@ -186,7 +200,7 @@ class Fitter:
         misses = real - self._at(self._pivot, moved + spread(nodes)[0])
         squares = np.einsum("yxc,yxc->yx", misses, misses)
         weights = seen * np.minimum(1, FAR / np.sqrt(np.maximum(squares, 1e-12)))
-        price = STILL * ((nodes - before) ** 2).sum() + SMALL * (nodes**2).sum()
+        price = STILL * ((nodes - before) ** 2).sum() + (nodes * self._tension(nodes)).sum()
         return float((weights * squares).mean() + price), weights, misses
 
     def _normal(
@@ -207,8 +221,9 @@ class Fitter:
         aa, ad, dd = (b.reshape([side] * 4).transpose(0, 2, 1, 3).reshape(side**2, side**2) for b in blocks)
         matrix = np.block([[aa, ad], [ad, dd]])
         pull = np.stack([line @ gathered(slope, misses) @ line.T for slope in (across, down)])
-        pull = (pull + STILL * (before - nodes) - SMALL * nodes).reshape(-1)
-        matrix[np.diag_indices_from(matrix)] += STILL + SMALL
+        pull = (pull + STILL * (before - nodes) - self._tension(nodes)).reshape(-1)
+        matrix += np.kron(np.eye(2), stiffness(side))
+        matrix[np.diag_indices_from(matrix)] += STILL
         return matrix, pull
 
 
