@@ -27,7 +27,7 @@ import numpy as np
 from facewire.deformation import Fitter, deformed, fit_bundle
 from facewire.face.crop import cut
 from facewire.likeness import look
-from facewire.networks import ENCODER, Networks, Session, open_networks
+from facewire.networks import ENCODER, FITTING, Networks, Session, open_networks
 from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, preset, unlikeness
 from facewire.planes import resized, to_planes
 from facewire.profiles import Profile
@@ -403,7 +403,8 @@ def open_encoding(
     from facewire.face.finder import FaceFinder
     from facewire.scene import SceneMeter
 
-    networks = open_networks(models, threads, ENCODER)
+    names = tuple(name for name in ENCODER if profile.live_deformation or name not in FITTING)
+    networks = open_networks(models, threads, names)
     policy = PivotPolicy(profile.pivot_interval, fps, preset(pivots, limits or Limits()), pivots != "first")
     return Encoding(
         networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, paced=paced

@@ -236,17 +236,16 @@ class Lookahead:
         epoch = self._epoch
         assert epoch is not None
         most = min(MAX_BUNDLE_FRAMES, most_frames(self._profile.deformation))
-        parts = [run[at : at + most] for at in range(0, len(run), most)]
-        bundles = [
-            bundle(epoch, [(seen.number, seen.points if kept is not None else None) for seen in part]) for part in parts
-        ]
+        seen_points = [(seen.number, seen.points if kept is not None else None) for seen in run]
+        bundles = [bundle(epoch, seen_points[at : at + most]) for at in range(0, len(run), most)]
         if self._deforms and kept is not None:
             bundles = self._deformed(bundles, run, epoch, kept)
-        for part, frames in zip(parts, (message.frames for message in bundles), strict=True):
-            if part[0].number - self._announced >= ANNOUNCE_SECONDS * self._fps:
-                self._announced = part[0].number
+        for part in bundles:
+            frames = part.frames
+            if frames[0].number - self._announced >= ANNOUNCE_SECONDS * self._fps:
+                self._announced = frames[0].number
                 out.append(epoch)
-            out.append(Bundle(epoch.number, frames))
+            out.append(part)
             held = sum(frame.low_confidence for frame in frames)
             self.counters = replace(
                 self.counters,

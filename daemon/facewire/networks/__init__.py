@@ -15,6 +15,7 @@ from facewire.networks.session import Session
 __all__ = [
     "DECODER",
     "ENCODER",
+    "FITTING",
     "SENDER",
     "Manifest",
     "NetworkEntry",
@@ -26,7 +27,9 @@ __all__ = [
     "open_networks",
 ]
 
-ENCODER = ("keypoints", "background", "restorer", "pivot_encoder", "motion")
+FITTING = ("restorer", "pivot_encoder", "motion")
+"""What an encoder needs beside the rest where it fits deformations."""
+ENCODER = ("keypoints", "background", *FITTING)
 DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler", "finisher")
 SENDER = (*DECODER, "motion")
 """What looks before it sends (files): it reconstructs as a decoder does, and fits deformations."""
