@@ -120,7 +120,7 @@ def _compress(options: argparse.Namespace) -> int:
         pivots=options.pivots,
         report=options.report,
         append=options.append,
-        raw=options.keypoints == "raw",
+        keypoints=options.keypoints,
     )
     return 0
 
@@ -217,7 +217,12 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--profile", choices=PROFILE_NAMES, default="vsat", help="class of link (default: vsat)")
     c.add_argument("--skip", type=int, choices=range(4), help="interpolated frames between two sent ones")
     c.add_argument("--pivots", choices=("adaptive", "first"), default="adaptive", help="when new pivots are sent")
-    c.add_argument("--keypoints", choices=("coded", "raw"), default="coded", help="raw: 8 bytes a point, to compare")
+    c.add_argument(
+        "--keypoints",
+        choices=("coded", "bare", "raw"),
+        default="coded",
+        help="bare: without deformations; raw: 8 bytes a point as well; to compare",
+    )
     c.add_argument("--append", action="store_true", help="go on with OUT.fw if it is there")
     c.add_argument("--report", metavar="R.json", help="write frames, bytes by class and rates")
 

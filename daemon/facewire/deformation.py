@@ -11,10 +11,9 @@ How near two pictures are is measured in colour and in fine structure of even co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,9 +22,8 @@ from numpy.typing import NDArray
 from facewire.networks import Networks
 from facewire.scenes import scene_feeds
 from facewire.types import Bundle, Epoch, GridDeformation, Picture, Points
-from facewire.wire.deformation import KINDS, LIMIT
+from facewire.wire.deformation import KINDS
 from facewire.wire.keypoints import from_grid as to_points
-from facewire.wire.packets import pack
 from facewire.wire.pivot import decode_pivot
 
 FIELD = 64
@@ -37,14 +35,12 @@ FIRST_STEPS, STEPS = 8, 3
 STILL, SMALL, ROUGH = 4e-2, 5e-3, 1e-1
 """Price of a squared change since the frame before, of a squared displacement, and of a squared difference between
 neighbours, in half crops. The last keeps faces' shapes (docs/training.md)."""
-FACE, REACH = 4.0, 0.12
+FACE, REACH = 6.0, 0.12
 """How much more places at keypoints count, and how far around (half crops)."""
 STRIDE = 0.08
 """Longest step of a node, half crops."""
 FAR = 0.25
 """Difference (of 1.0 in colour) from which on a place counts less, as Huber would have it."""
-SLACKS = (0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.6, 2.0, 3.0)
-"""How far off nodes may be said, in steps: the first that keeps to the bytes is taken."""
 _STRUCTURE, _LEVEL, _RADIUS = 0.12, 0.03, 3.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -87,45 +83,15 @@ def _none() -> Array:
     return zeros
 
 
-def to_grid(fitted: Sequence[Array], kind: int, slack: float) -> list[GridDeformation]:
-    """Whole steps of the deformations (float [2, n, n], half crops) of the frames of one bundle.
+class Fit(NamedTuple):
+    """A deformation as it was found. nodes: float32 [2, n, n], half crops. weights: float64 [2, n, n], what a squared
+    half crop that a node is off costs."""
 
-    slack: how far (steps, half a step at least) a node may be off before it is said to have moved: bytes for accuracy.
-    """
-    step = KINDS[kind].step / 128
-    out: list[GridDeformation] = []
-    for exact in fitted:
-        steps = np.clip(exact / step, -LIMIT, LIMIT)
-        whole = np.rint(steps)
-        if out:
-            whole = np.where(np.abs(steps - out[-1]) < slack, out[-1], whole)
-        out.append(whole.astype(np.int16))
-    return out
+    nodes: Array
+    weights: NDArray[np.float64]
 
 
-def deformed(
-    bundles: Sequence[Bundle], fitted: Sequence[Sequence[Array]], kind: int, frame_bytes: float
-) -> list[Bundle]:
-    """The bundles with deformations (half crops, one for each frame that is not of low confidence) of a kind.
-
-    They take `frame_bytes` a frame at most, all in all; where even the coarsest would take more, there are none.
-    """
-    most = frame_bytes * sum(len(fits) for fits in fitted)
-    plain = sum(len(pack(message)) for message in bundles)
-    for slack in SLACKS:
-        out = [_with(message, to_grid(fits, kind, slack)) for message, fits in zip(bundles, fitted, strict=True)]
-        if sum(len(pack(message)) for message in out) - plain <= most:
-            return out
-    return list(bundles)
-
-
-def _with(message: Bundle, deformations: Sequence[GridDeformation]) -> Bundle:
-    found = iter(deformations)
-    frames = [frame if frame.low_confidence else replace(frame, deformation=next(found)) for frame in message.frames]
-    return replace(message, frames=tuple(frames))
-
-
-def fit_bundle(fitter: Fitter, message: Bundle, epoch: Epoch, pictures: Mapping[int, Picture]) -> list[Array]:
+def fit_bundle(fitter: Fitter, message: Bundle, epoch: Epoch, pictures: Mapping[int, Picture]) -> list[Fit]:
     """Deformations of a bundle's frames that are not of low confidence; pictures: what was coded, by frame number."""
     sure = [frame for frame in message.frames if not frame.low_confidence]
     return [
@@ -155,8 +121,8 @@ class Fitter:
         self._places = columns, rows
         self._last: Array | None = None
 
-    def fit(self, points: Points, coded: Picture) -> Array:
-        """The deformation float32 [2, n, n], half crops, of a frame: keypoints as they are sent, and its picture."""
+    def fit(self, points: Points, coded: Picture) -> Fit:
+        """The deformation of a frame: keypoints as they are sent, and its picture."""
         columns, rows = ((places + 0.5) / (SIDE / 2) - 1 for places in self._places)
         away = np.min([(columns - x) ** 2 + (rows - y) ** 2 for x, y in points], axis=0)
         here = 1 + FACE * np.exp(-away / (2 * REACH**2))
@@ -180,7 +146,7 @@ class Fitter:
             if gain < 1e-3 * cost:
                 break
         self._last = nodes
-        return nodes
+        return Fit(nodes, np.diagonal(matrix).reshape(nodes.shape))
 
     def _tension(self, nodes: Array) -> NDArray[np.float64]:
         """What draws nodes back, half the slope of their price: [2, n, n]."""

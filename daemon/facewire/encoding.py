@@ -24,14 +24,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from facewire.deformation import Fitter, deformed, fit_bundle
+from facewire.deformation import Fitter, fit_bundle
 from facewire.face.crop import cut
 from facewire.likeness import look
 from facewire.networks import ENCODER, FITTING, Networks, Session, open_networks
 from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, preset, unlikeness
 from facewire.planes import resized, to_planes
 from facewire.profiles import Profile
-from facewire.still import settle
+from facewire.still import calmed, settle
+from facewire.trellis import deformed
 from facewire.types import KEYPOINTS, Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
 from facewire.wire.keypoints import to_grid
@@ -365,7 +366,8 @@ class Encoding:
         epoch, fitter = self._epoch, self._fitter
         if not gathered or epoch is None:
             return []
-        message = bundle(epoch, [(number, points) for number, points, _ in gathered])
+        seen = [(number, points) for number, points, _ in gathered]
+        message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps))
         if fitter is None or not self.deforming or not self.profile.live_deformation or self._pending is not None:
             return [message]  # a pivot on its way needs the bytes more
         pictures = {number: coded for number, _, coded in gathered if coded is not None}

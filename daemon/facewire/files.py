@@ -55,21 +55,23 @@ def compress(
     models: str = "",
     encoder: Callable[[Profile, float], Encoder] | None = None,
     append: bool = False,
-    raw: bool = False,
+    keypoints: str = "coded",
 ) -> Report:
     """Code a video (a path or a source SPEC) into a .fw file; returns what it costs, written to `report` as JSON too.
 
     profile: see facewire.profiles; skip: 0-3, None for the profile's; pivots: "adaptive" or "first".
     encoder: makes the encoding steps for a profile and a frame rate (default: facewire.lookahead.Lookahead).
-    append: go on with a .fw file that is there (the report is about what was added); raw: 8 bytes a keypoint, as in
-    the paper.
+    append: go on with a .fw file that is there (the report is about what was added). keypoints: "bare" without
+    deformations, "raw" by 8 bytes each besides, as in the paper.
     Ctrl-C ends the file cleanly and raises FacewireError. Raises ConfigError, SourceError, ModelError, ContainerError.
     """
     out = Path(out)
     chosen = profile_by_name(profile)
     if skip is not None:
         chosen = dataclasses.replace(chosen, skip=skip)
-    if raw:
+    if keypoints != "coded":
+        chosen = dataclasses.replace(chosen, deformation=0, live_deformation=0)
+    if keypoints == "raw":
         chosen = dataclasses.replace(chosen, keypoint_step=0.0)
     spec = _spec(source)
     if Path(spec.removeprefix("file:")).absolute() == out.absolute():

@@ -23,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.budget import Budget
-from facewire.deformation import Fitter, deformed, fit_bundle
+from facewire.deformation import Fitter, fit_bundle
 from facewire.encoding import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.face.crop import cut
 from facewire.likeness import unlike
 from facewire.networks import SENDER, Networks, open_networks
 from facewire.pivots import CutDetector
 from facewire.profiles import Profile
+from facewire.still import calmed
 from facewire.transport import wire_bytes
+from facewire.trellis import deformed
 from facewire.trial import reconstruct
 from facewire.types import Bundle, Crop, Epoch, Frame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
@@ -172,6 +174,9 @@ class Lookahead:
         goes_on, self._goes_on = self._goes_on, False
         if not stretch:
             return []
+        if self._profile.keypoint_step:
+            calm = calmed([(seen.number, seen.points) for seen in stretch], self._fps)
+            stretch = [replace(seen, points=points) for seen, (_, points) in zip(stretch, calm, strict=True)]
         # Frames that nobody can see begin with a frame without a face only after the first picture.
         choice = self._choose(stretch, goes_on) if any(seen.coded is not None for seen in stretch) else None
         out: list[Message] = []

@@ -47,7 +47,7 @@ class Profile:
 # frames of ~8 B in one message every 1.28 s are 1.6 kbit/s, and what is left trickles the pivot.
 _ALL = (
     Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 4.0, 15.0),
-    Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 9.0),
+    Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 4.7),
     Profile("vsat", 32.0, 1, 2, 8_000, 1.0, 1_200, 4.0, 10.0, 3, 2, 24.0),
     Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0, 3, 0, 32.0),
 )

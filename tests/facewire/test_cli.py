@@ -145,11 +145,11 @@ def test_options_reach_the_file_commands(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     arguments = ["compress", "a", "b.fw", "--profile", "bgan", "--skip", "2", "--pivots", "first", "--report", "r"]
     assert cli.main(arguments) == 0
-    given = {"profile": "bgan", "skip": 2, "pivots": "first", "report": "r", "append": False, "raw": False}
+    given = {"profile": "bgan", "skip": 2, "pivots": "first", "report": "r", "append": False, "keypoints": "coded"}
     assert seen.pop() == (("a", "b.fw"), given)
     assert cli.main(["compress", "a", "b.fw", "--append", "--keypoints", "raw"]) == 0
     asked = seen.pop()[1]
-    assert (asked["skip"], asked["append"], asked["raw"]) == (None, True, True)
+    assert (asked["skip"], asked["append"], asked["keypoints"]) == (None, True, "raw")
     assert cli.main(["decompress", "b.fw", "c.mkv", "--size", "256", "--lossless"]) == 0
     assert seen.pop() == (("b.fw", "c.mkv"), {"size": 256, "lossless": True, "start": 0.0})
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facewire.still import settle
+from facewire.still import calmed, settle
 from facewire.types import Points
 from facewire.wire.keypoints import encode_frames, from_grid, to_grid
 
@@ -54,3 +54,47 @@ def test_it_saves_bytes_and_does_not_lag() -> None:
 def test_what_is_no_number_does_no_harm() -> None:
     assert (settle([np.full((10, 2), np.nan, np.float32)], STEP, ZERO)[0] == 0).all()
     assert settle([np.full((10, 2), np.inf, np.float32)], STEP, ZERO)[0].max() <= 161
+
+
+FPS = 25.0
+
+
+def trembling(frames: int, speed: float = 0.0) -> list[tuple[int, Points | None]]:
+    """Every second frame of a head that moves by `speed` pixels of 256 a frame and trembles by a third of one."""
+    dice = np.random.default_rng(3)
+    return [(2 * at, ((at * speed + dice.normal(0, 0.3, (10, 2))) / 128).astype(np.float32)) for at in range(frames)]
+
+
+def off(frames: list[tuple[int, Points | None]], speed: float) -> float:
+    """Standard deviation from the way, pixels, of the frames in the middle."""
+    seen = [points * 128 - at * speed for at, (_, points) in enumerate(frames) if points is not None]
+    return float(np.std(seen[2:-2]))
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.5, 2.0])
+def test_trembling_becomes_less_and_nothing_lags(speed: float) -> None:
+    seen = trembling(200, speed)
+    calm = calmed(seen, FPS)
+    assert off(calm, speed) < 0.75 * off(seen, speed)
+    assert [number for number, _ in calm] == [number for number, _ in seen]
+    lag = np.mean([points * 128 - at * speed for at, (_, points) in enumerate(calm) if points is not None])
+    assert abs(lag) < 0.1
+
+
+def test_a_jump_stays_a_jump() -> None:
+    jump = [(2 * at, np.full((10, 2), 0.2 * (at > 4), np.float32)) for at in range(10)]
+    assert all(np.allclose(a, b) for (_, a), (_, b) in zip(calmed([*jump], FPS), jump, strict=True))
+
+
+def test_what_is_alone_stays_as_it_is() -> None:
+    """First, last, beside a frame without a face, or far away in time."""
+    seen = trembling(9)
+    gap = [*seen[:4], (8, None), *seen[5:]]
+    calm = calmed(gap, FPS)
+    assert calm[4] == (8, None)
+    for at in (0, 3, 5, 8):
+        assert calm[at][1] is not None
+        assert np.array_equal(calm[at][1], gap[at][1])
+    slow = [(10 * at, points) for at, (_, points) in enumerate(seen)]
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(calmed(slow, FPS), slow, strict=True))
+    assert calmed([], FPS) == []

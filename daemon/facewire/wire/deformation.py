@@ -4,14 +4,16 @@ A deformation is a free-form deformation (Rueckert et al., IEEE TMI 18(8), 1999)
 grid over the crop, cubic in between. It says what ten points cannot: a camera that pans, hair that falls, cheeks. Nodes
 are whole numbers of steps. A kind of deformation is a number of nodes on a side and a step, and a code holds one kind:
 
-    kind 0    none                        kind 2    6 x 6, 2 pixels of 256
-    kind 1    4 x 4, 2 pixels of 256      kind 3    8 x 8, 1 pixel of 256
+    kind 0    none                          kind 2    6 x 6, 1.5 pixels of 256
+    kind 1    4 x 4, 1.5 pixels of 256      kind 3    8 x 8, 1 pixel of 256
 
-    code      for each frame, for each value (x of all nodes, row by row, then y of all): its change since the frame
-              before in the same code (since 0 in the first), by the tables of wire.rangecoder
+    code      for each frame, for each value (x of all nodes, row by row, then y of all): in the first frame of a code
+              what it differs by from what its neighbours left, above and between suggest (the median edge detector of
+              LOCO-I: Weinberger, Seroussi, Sapiro, IEEE Trans. IP 9(8), 2000), in the others its change since the
+              frame before: a size, and a sign unless that is 0
 
-A change is expected to be as large as changes were lately at this value, and as those of its neighbours in the same
-frame that are known: left, above, and x for y. Whole numbers only, so every machine expects the same.
+Nodes change together, and the same way: sizes are coded by models that are chosen by the sizes at neighbouring nodes,
+signs by theirs. Models begin as most clips have it (wire.deformation_tables) and learn from there, anew in each code.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ import numpy as np
 
 from facewire.errors import PacketError
 from facewire.types import GridDeformation
-from facewire.wire.rangecoder import RangeDecoder, RangeEncoder, get_difference, put_difference, size_class
+from facewire.wire.adaptive import Model
+from facewire.wire.deformation_tables import SIGNS, SIGNS_FIRST, SIZES, SIZES_FIRST
+from facewire.wire.rangecoder import RangeDecoder, RangeEncoder
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,17 @@ class Kind:
         return 2 * self.nodes * self.nodes
 
 
-KINDS = (Kind(0, 0.0), Kind(4, 2.0), Kind(6, 2.0), Kind(8, 1.0))
+KINDS = (Kind(0, 0.0), Kind(4, 1.5), Kind(6, 1.5), Kind(8, 1.0))
 KIND_BITS = 2
 LIMIT = 32
-"""Largest displacement in steps. A change is 64 at most, which the tables hold, so no value takes more than 16 bits."""
+"""Largest displacement in steps."""
 MAX_VALUES = 64 * 72
 """In one code: a packet's worst case stays below its limit. 64 frames of kind 2, 36 of kind 3."""
 
-_LEVEL_FIRST, _LEVEL_NEXT = 24, 8
-"""Expected changes in sixteenths of a step, in the first frame and before anything is known in the second."""
+ESCAPE, _ESCAPE_BITS = 15, 6
+"""The size from which on what is beyond it is coded plainly. No difference is beyond 2 * LIMIT."""
+_ROWS = (0, 1, 2, 3, 4, 5, 5, 6, 6, 6)
+"""Which model of sizes for how much changed nearby; the last for more."""
 
 
 def kind_of(deformation: GridDeformation | None) -> int:
@@ -64,40 +70,58 @@ def most_frames(kind: int) -> int:
     return MAX_VALUES // max(1, KINDS[kind].values)
 
 
-class _Expectation:
-    """Expected sizes of changes, value by value."""
+class _Walk:
+    """What both ends know before each value of a code: `next`, then `learn`; `end_frame` after each frame's values."""
 
     def __init__(self, nodes: int) -> None:
         self._nodes = nodes
-        self._level = [_LEVEL_FIRST] * (2 * nodes * nodes)
-        self._begun = False
-        self._sizes: list[int] = []
+        self._sizes = [Model(counts) for counts in SIZES_FIRST]
+        self._signs = [Model(counts) for counts in SIGNS_FIRST]
+        self._before: list[int] | None = None
+        self._values: list[int] = []
+        self._found: list[int] = []
 
-    def next(self) -> int:
-        """Class of the next change."""
-        at, nodes, sizes = len(self._sizes), self._nodes, self._sizes
-        near = count = 0
-        if at % nodes:
-            near, count = sizes[at - 1], 1
-        if at % (nodes * nodes) >= nodes:
-            near, count = near + sizes[at - nodes], count + 1
-        if at >= nodes * nodes:
-            near, count = near + sizes[at - nodes * nodes], count + 1
-        level = self._level[at]
-        return size_class((level * count + 16 * near) // (2 * count) if count else level)
+    def next(self) -> tuple[int, Model, Model, int]:
+        """The value that is expected; the models of how far it is off and of whether that is in the way given last
+        (1 or -1)."""
+        at, square = len(self._values), self._nodes**2
+        left, above, between, beyond = self._around(self._found)
+        partner = self._found[at - square] if at >= square else 0
+        busy = 2 * abs(left) + 2 * abs(above) + abs(between) + abs(beyond) + 2 * abs(partner)
+        tendency = (left > 0) - (left < 0) + (above > 0) - (above < 0)
+        expected = self._suggested() if self._before is None else self._before[at]
+        sizes = self._sizes[_ROWS[busy] if busy < len(_ROWS) else -1]
+        return expected, sizes, self._signs[abs(tendency)], 1 if tendency >= 0 else -1
 
-    def learn(self, change: int) -> None:
-        """Take it."""
-        self._sizes.append(abs(change))
+    def learn(self, value: int, difference: int) -> None:
+        """Take the next value and how far it was off."""
+        self._values.append(value)
+        self._found.append(difference)
 
     def end_frame(self) -> None:
-        if self._begun:
-            pairs = zip(self._level, self._sizes, strict=True)
-            self._level = [level + ((16 * size - level) >> 2) for level, size in pairs]
-        else:
-            self._begun = True
-            self._level = [_LEVEL_NEXT] * len(self._level)
-        self._sizes = []
+        if self._before is None:
+            self._sizes = [Model(counts) for counts in SIZES]
+            self._signs = [Model(counts) for counts in SIGNS]
+        self._before, self._values, self._found = self._values, [], []
+
+    def _around(self, known: Sequence[int]) -> tuple[int, int, int, int]:
+        """Left, above, above left, above right of the next place; 0 where there is none."""
+        at, nodes = len(known), self._nodes
+        row, column = at // nodes % nodes, at % nodes
+        return (
+            known[at - 1] if column else 0,
+            known[at - nodes] if row else 0,
+            known[at - nodes - 1] if row and column else 0,
+            known[at - nodes + 1] if row and column < nodes - 1 else 0,
+        )
+
+    def _suggested(self) -> int:
+        """The median edge detector's value of the next place; at the edges that of the one neighbour, 0 at first."""
+        left, above, between, _ = self._around(self._values)
+        at, nodes = len(self._values), self._nodes
+        if not at % nodes or not at // nodes % nodes:
+            return left + above
+        return sorted((left, above, left + above - between))[1]
 
 
 def put_deformations(out: RangeEncoder, frames: Sequence[GridDeformation | None]) -> None:
@@ -111,18 +135,23 @@ def put_deformations(out: RangeEncoder, frames: Sequence[GridDeformation | None]
         return
     if len(frames) > most_frames(kind):
         raise ValueError(f"{len(frames)} deformations of kind {kind} in one bundle: allowed are {most_frames(kind)}")
-    expectation = _Expectation(KINDS[kind].nodes)
-    before = [0] * KINDS[kind].values
+    walk = _Walk(KINDS[kind].nodes)
     for frame in frames:
         assert frame is not None
         values = [int(value) for value in frame.reshape(-1)]
         if max(values) > LIMIT or min(values) < -LIMIT:
             raise ValueError("deformation beyond its limit")
-        for value, old in zip(values, before, strict=True):
-            put_difference(out, expectation.next(), value - old)
-            expectation.learn(value - old)
-        expectation.end_frame()
-        before = values
+        for value in values:
+            expected, sizes, signs, way = walk.next()
+            difference = value - expected
+            size = abs(difference)
+            sizes.put(out, min(size, ESCAPE))
+            if size >= ESCAPE:
+                out.put_plain(size - ESCAPE, _ESCAPE_BITS)
+            if size:
+                signs.put(out, int(difference * way < 0))
+            walk.learn(value, difference)
+        walk.end_frame()
 
 
 def get_deformations(source: RangeDecoder, count: int) -> list[GridDeformation | None]:
@@ -133,18 +162,20 @@ def get_deformations(source: RangeDecoder, count: int) -> list[GridDeformation |
     if count > most_frames(kind):
         raise PacketError("more deformations in packet than one may hold")
     nodes = KINDS[kind].nodes
-    expectation = _Expectation(nodes)
-    before = [0] * KINDS[kind].values
+    walk = _Walk(nodes)
     frames: list[GridDeformation | None] = []
     for _ in range(count):
         values = []
-        for old in before:
-            change = get_difference(source, expectation.next())
-            if abs(old + change) > LIMIT:
+        for _ in range(KINDS[kind].values):
+            expected, sizes, signs, way = walk.next()
+            size = sizes.get(source)
+            if size == ESCAPE:
+                size += source.get_plain(_ESCAPE_BITS)
+            difference = size and (-way if signs.get(source) else way) * size
+            if abs(expected + difference) > LIMIT:
                 raise PacketError("deformation in packet beyond its limit")
-            expectation.learn(change)
-            values.append(old + change)
-        expectation.end_frame()
-        before = values
+            walk.learn(expected + difference, difference)
+            values.append(expected + difference)
+        walk.end_frame()
         frames.append(np.array(values, np.int16).reshape(2, nodes, nodes))
     return frames

@@ -1,7 +1,7 @@
 r"""The index of a `.fw` file: where to begin to read for a frame, without reading all before it.
 
     index     a record like any other (see wire.container) whose packet is
-              0x3F | distance back to the record of the index before it varint (0: there is none)
+              0x4F | distance back to the record of the index before it varint (0: there is none)
               | count varint, then for each epoch:  first frame - that of the one before varint
                                                     | offset - that of the one before varint
                                                     | distance back from there to the first slice of its pivot varint
@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from facewire.errors import PacketError
 from facewire.wire.bits import get_varint, put_varint
 from facewire.wire.bundles import MAX_FRAME_NUMBER
+from facewire.wire.packets import VERSION
 
-LEAD = 0x3F
+LEAD = VERSION << 4 | 15
 MAX_ENTRIES = 500
 """Entries after which a writer ends an index and begins another one."""
 MAX_OFFSET = (1 << 34) - 1

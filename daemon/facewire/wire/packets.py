@@ -40,7 +40,7 @@ from facewire.wire.bundles import (
 )
 from facewire.wire.keypoints import decode_frames, encode_frames
 
-VERSION = 3
+VERSION = 4
 EPOCH, PIVOT_SLICE, BUNDLE, RAW_BUNDLE = 1, 2, 3, 4
 """Kinds of packet."""
 

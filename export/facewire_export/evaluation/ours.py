@@ -89,7 +89,8 @@ def code(footage: Footage, point: Ours, folder: Path, models: str = "") -> Strea
         return open_encoding(profile, models, fps, 1, pivots, limits_of(point))
 
     encoder = camera if point.live else None
-    compress(footage.source, coded, point.profile, point.skip, pivots, report, models, encoder)
+    keypoints = "bare" if point.bare else "coded"
+    compress(footage.source, coded, point.profile, point.skip, pivots, report, models, encoder, keypoints=keypoints)
     return stream_of(tuple(read_packets(coded)), json.loads(report.read_text("utf-8")), profile_of(point))
 
 

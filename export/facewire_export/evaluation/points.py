@@ -24,6 +24,8 @@ class Ours:
     skip: int = 1
     show: str = "network"
     patch: int = 0
+    bare: bool = False
+    """Without deformations: keypoints alone, as in the paper."""
     live: bool = False
     """Coded by the camera's steps, frame by frame; otherwise by `compress`, which looks ahead and tries pivots."""
     turn: float = 15.0
@@ -32,9 +34,9 @@ class Ours:
     """Show every frame, not only those that are scored: for the page with players."""
 
     @property
-    def stream(self) -> tuple[str, int, bool, float]:
+    def stream(self) -> tuple[str, int, bool, bool, float]:
         """Points with the same stream differ only in how it is shown."""
-        return (self.profile, self.skip, self.live, self.turn)
+        return (self.profile, self.skip, self.bare, self.live, self.turn)
 
     def settings(self) -> dict[str, Any]:
         """What the result depends on."""
@@ -86,13 +88,15 @@ OURS = (
     *(Ours(f"{name}-live", f"Facewire `{name}`, live", name, live=True) for name in ("bgan", "vsat", "lan")),
     Ours("bgan-pivot", "newest pivot held still", show="pivot"),
     # Table 1: what each part brings.
-    Ours("bgan-keypoints", "keypoints only", skip=0, show="bicubic"),
-    Ours("bgan-interpolation", "+ interpolation", show="bicubic"),
+    Ours("bgan-keypoints", "keypoints only", skip=0, show="bicubic", bare=True),
+    Ours("bgan-interpolation", "+ interpolation", show="bicubic", bare=True),
+    Ours("bgan-bare", "+ super-resolution", bare=True),
     # Table 2: interpolated frames between two keypoint frames (1 is `bgan` itself).
     Ours("bgan-skip0", "0 interpolated", skip=0),
     Ours("bgan-skip2", "2 interpolated", skip=2),
     Ours("bgan-skip3", "3 interpolated", skip=3),
     # Table 3: side of the upscaler's window.
+    Ours("bgan-bicubic", "bicubic", show="bicubic"),
     *(Ours(f"bgan-patch{side}", f"{side}x{side}", show="patch", patch=side) for side in (16, 32, 64, 128)),
     # Table 4: how far the head may turn. On `lan`, where the link does not hold pivots back (15 is `lan-live`).
     *(Ours(f"lan-turn{turn}", f"{turn}°" if turn else "never", "lan", live=True, turn=turn) for turn in (0, 5, 10, 30)),
@@ -126,7 +130,7 @@ def _codecs() -> tuple[Codec, ...]:
 
 CODECS = _codecs()
 
-QUICK_OURS = ("bgan", "bgan-pivot", "bgan-interpolation")
+QUICK_OURS = ("bgan", "bgan-pivot", "bgan-bicubic")
 QUICK_CODECS = ("x264-live-256-q51", "x265-offline-256-q51", "av1-offline-256-q70", "av1-live-128-half-q70")
 
 Point = Ours | Codec

@@ -24,7 +24,7 @@ def test_there_and_back(report: Report) -> None:
 
 
 def test_the_bytes_are_these() -> None:
-    assert pack_report(PLAIN).hex() == "380064657631" + "e807" + "4d" + "03" + "0c" + "19" + "00" + "00"
+    assert pack_report(PLAIN).hex() == "480064657631" + "e807" + "4d" + "03" + "0c" + "19" + "00" + "00"
     assert len(pack_report(PLAIN)) == 14
 
 
@@ -61,4 +61,4 @@ def test_what_is_out_of_range_is_refused() -> None:
     with pytest.raises(PacketError, match="no pivot has"):
         parse_report(too_far)
     with pytest.raises(PacketError, match="version"):
-        parse_report(b"\x48" + pack_report(PLAIN)[1:])
+        parse_report(bytes([VERSION - 1 << 4 | REPORT]) + pack_report(PLAIN)[1:])

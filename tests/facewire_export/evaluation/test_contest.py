@@ -114,6 +114,7 @@ def test_a_codec_that_was_not_measured_so_high_has_not_lost() -> None:
 def test_tables_say_it_plainly() -> None:
     found = results([
         record("a", "bgan", 10.0, lpips=0.2, psnr=20.0),
+        record("a", "bgan-bare", 9.5, lpips=0.25, psnr=19.5),
         record("a", "bgan-skip3", 9.0, lpips=0.3, psnr=19.0),
         record("a", "x264-live-256-q51", 12.0, lpips=0.4, psnr=25.0),
         record("a", "x264-live-512-q51", 30.0, lpips=0.4, psnr=25.0),
@@ -126,8 +127,9 @@ def test_tables_say_it_plainly() -> None:
     assert "H.264 (x264) live" in overview(found).markdown()
     tables = paper_tables(found)
     assert [table.title.split(":")[0] for table in tables] == ["Table 1", "Table 2", "Table 3"]
-    assert tables[0].rows[-1][-2:] == ("26.7", "0.81")
-    assert len(tables[0].rows[-1]) == len(tables[0].head)
+    assert [row[0] for row in tables[0].rows] == ["+ super-resolution", "+ deformations"]
+    assert tables[0].rows[0][-2:] == ("26.7", "0.81")
+    assert {len(row) for row in tables[0].rows} == {len(tables[0].head)}
 
 
 def test_clip_by_clip_counts_what_a_viewer_should_get() -> None:

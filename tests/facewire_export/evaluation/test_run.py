@@ -28,7 +28,7 @@ from facewire_export.judge import Judge
 from facewire_export.sheets import HEAD, TILE
 
 FRAMES = 12
-MINE = "bgan,bgan-pivot,bgan-interpolation,bgan-skip3,x264-live-256-q51,av1-live-128-half-q70"
+MINE = "bgan,bgan-pivot,bgan-bicubic,bgan-skip3,x264-live-256-q51,av1-live-128-half-q70"
 
 
 @pytest.fixture(autouse=True)

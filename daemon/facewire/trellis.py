@@ -1,0 +1,96 @@
+"""Fitted deformations as whole steps, for as few bytes as may be: trellis quantisation.
+
+What a node's movement costs is the error that it leaves, by the fit's own measure, and the bits of its changes. The
+path with the least of both is found by dynamic programming, node by node (Viterbi, IEEE Trans. IT 13(2), 1967; for
+video coders' coefficients: Wen, Luttrell, Villasenor, IEEE Trans. IP 9(8), 2000). What trembles stands still, and what
+moves begins to when it is cheapest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewire.deformation import Fit
+from facewire.types import Bundle, GridDeformation
+from facewire.wire.deformation import KINDS, LIMIT
+from facewire.wire.packets import pack
+
+_CHANGE, _DOUBLING = 3.5, 1.5
+"""Bits that any change of a node takes more than none, and each doubling of it: about what the coder takes."""
+_FIRST = 1.2
+"""Bits for each doubling of the first value, which is never free."""
+LEAST, MOST, TRIALS = 1e-6, 1e-1, 9
+"""Between which prices of a bit (in the fit's cost) the one that keeps to the bytes is looked for, and how often."""
+
+_Float = NDArray[np.float64]
+
+
+def to_grid(fits: Sequence[Fit], kind: int, price: float) -> list[GridDeformation]:
+    """Whole steps of the deformations of a bundle's frames. price: of a bit, in the fit's cost; 0: the nearest."""
+    step = KINDS[kind].step / 128
+    exact = np.stack([np.clip(fit.nodes / step, -LIMIT, LIMIT).reshape(-1) for fit in fits]).astype(np.float64)
+    weights = np.stack([fit.weights.reshape(-1) for fit in fits]) * step**2
+    shape = fits[0].nodes.shape
+    return [whole.reshape(shape).astype(np.int16) for whole in _paths(exact, weights, price)]
+
+
+def _paths(exact: _Float, weights: _Float, price: float) -> NDArray[np.int64]:
+    """The best whole numbers [frames, values] for these."""
+    levels = np.arange(np.floor(min(exact.min(), 0)), np.ceil(max(exact.max(), 0)) + 1)
+    apart = np.abs(levels[:, None] - levels)
+    moves = price * np.where(apart > 0, _CHANGE + _DOUBLING * np.log2(np.maximum(apart, 1)), 0)
+    errors = weights[..., None] * (exact[..., None] - levels) ** 2
+    total = errors[0] + price * _FIRST * np.log2(1 + np.abs(levels))
+    origins = []
+    for error in errors[1:]:
+        tried = total[:, :, None] + moves  # [values, from, to]
+        origins.append(tried.argmin(1))
+        total = tried.min(1) + error
+    places = [total.argmin(1)]
+    values = np.arange(exact.shape[1])
+    for origin in reversed(origins):
+        places.append(origin[values, places[-1]])
+    return np.asarray(levels[np.stack(places[::-1])], np.int64)
+
+
+def deformed(
+    bundles: Sequence[Bundle], fitted: Sequence[Sequence[Fit]], kind: int, frame_bytes: float
+) -> list[Bundle]:
+    """The bundles with deformations (one for each frame that is not of low confidence) of a kind.
+
+    They take `frame_bytes` a frame at most, all in all; where even the coarsest would take more, there are none.
+    """
+    most = frame_bytes * sum(len(fits) for fits in fitted) + sum(len(pack(message)) for message in bundles)
+
+    def tried(price: float) -> list[Bundle] | None:
+        out = [
+            _with(message, to_grid(fits, kind, price)) if fits else message
+            for message, fits in zip(bundles, fitted, strict=True)
+        ]
+        return out if sum(len(pack(message)) for message in out) <= most else None
+
+    best = tried(0.0)
+    if best is not None:
+        return best
+    low, high = LEAST, MOST
+    best = tried(high)
+    if best is None:
+        return list(bundles)
+    for _ in range(TRIALS):
+        middle = float(np.sqrt(low * high))
+        found = tried(middle)
+        if found is None:
+            low = middle
+        else:
+            best, high = found, middle
+    return best
+
+
+def _with(message: Bundle, deformations: Sequence[GridDeformation]) -> Bundle:
+    found = iter(deformations)
+    frames = [frame if frame.low_confidence else replace(frame, deformation=next(found)) for frame in message.frames]
+    return replace(message, frames=tuple(frames))
