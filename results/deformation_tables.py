@@ -53,9 +53,9 @@ class Counts:
     """How often each size and sign came, by model."""
 
     def __init__(self) -> None:
-        first, later = deformation.SIZES_FIRST, deformation.SIGNS_FIRST
-        self.sizes = {begun: np.zeros((len(first), len(first[0])), np.int64) for begun in (False, True)}
-        self.signs = {begun: np.zeros((len(later), 2), np.int64) for begun in (False, True)}
+        sizes, signs = deformation.SIZES_FIRST, deformation.SIGNS_FIRST
+        self.sizes = {begun: np.zeros((len(sizes), len(sizes[0])), np.int64) for begun in (False, True)}
+        self.signs = {begun: np.zeros((len(signs), 2), np.int64) for begun in (False, True)}
 
     def add(self, frames: list[GridDeformation]) -> None:
         """Walk through the frames of a code."""
