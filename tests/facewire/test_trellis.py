@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from facewire.deformation import Fit
 from facewire.trellis import deformed, to_grid
@@ -19,7 +20,7 @@ def fits(count: int, kind: int = 2, size: float = 1.0, seed: int = 0) -> list[Fi
     return [Fit((dice.normal(0, size, shape) * step).astype(np.float32), np.ones(shape)) for _ in range(count)]
 
 
-def steps(found: list[Fit], kind: int = 2) -> np.ndarray:
+def steps(found: list[Fit], kind: int = 2) -> NDArray[np.float32]:
     return np.stack([fit.nodes for fit in found]) * 128 / KINDS[kind].step
 
 
