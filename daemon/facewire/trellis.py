@@ -23,8 +23,10 @@ _CHANGE, _DOUBLING = 3.5, 1.5
 """Bits that any change of a node takes more than none, and each doubling of it: about what the coder takes."""
 _FIRST = 1.2
 """Bits for each doubling of the first value, which is never free."""
-LEAST, MOST, TRIALS = 1e-6, 1e-1, 9
+LEAST, MOST, TRIALS = 1e-6, 1e-1, 8
 """Between which prices of a bit (in the fit's cost) the one that keeps to the bytes is looked for, and how often."""
+CLOSE = 0.01
+"""The share of the bytes that may be left over."""
 
 _Float = NDArray[np.float64]
 
@@ -66,27 +68,31 @@ def deformed(
     """
     most = frame_bytes * sum(len(fits) for fits in fitted) + sum(len(pack(message)) for message in bundles)
 
-    def tried(price: float) -> list[Bundle] | None:
+    def tried(price: float) -> tuple[list[Bundle], float]:
+        """With this price; and how far below the bytes that is, as a share of them."""
         out = [
             _with(message, to_grid(fits, kind, price)) if fits else message
             for message, fits in zip(bundles, fitted, strict=True)
         ]
-        return out if sum(len(pack(message)) for message in out) <= most else None
+        return out, 1 - sum(len(pack(message)) for message in out) / most
 
-    best = tried(0.0)
-    if best is not None:
+    best, spare = tried(0.0)
+    if spare >= 0:
         return best
-    low, high = LEAST, MOST
-    best = tried(high)
-    if best is None:
+    best, above = tried(MOST)
+    if above < 0:
         return list(bundles)
+    low, high, below = np.log(LEAST), np.log(MOST), spare
     for _ in range(TRIALS):
-        middle = float(np.sqrt(low * high))
-        found = tried(middle)
-        if found is None:
-            low = middle
+        if above <= CLOSE:
+            break
+        # Where a straight line through both ends would meet the bytes; halfway between that and the middle.
+        middle = high - (high - low) * (0.25 + 0.5 * above / (above - below))
+        found, spare = tried(float(np.exp(middle)))
+        if spare < 0:
+            low, below = middle, spare
         else:
-            best, high = found, middle
+            best, high, above = found, middle, spare
     return best
 
 

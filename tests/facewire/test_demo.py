@@ -141,8 +141,13 @@ def test_the_demo_ends_with_address_figures_and_picture(tmp_path: Path, capsys: 
 
 @pytest.mark.usefixtures("_tiny")
 def test_ctrl_c_ends_it_cleanly(capsys: pytest.CaptureFixture[str]) -> None:
-    threading.Timer(3.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    assert demo.run("sample:", 0.0, 128, "lan") == 0
+    # A shell that starts the tests in the background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(3.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        assert demo.run("sample:", 0.0, 128, "lan") == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "stopped" in capsys.readouterr().out
 
 

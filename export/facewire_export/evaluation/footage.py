@@ -148,7 +148,7 @@ class Player:
         self._path, self._unfinished = path, path.with_name(f"{path.stem}.partial.mp4")
         self._container = av.open(str(self._unfinished), "w")
         rate = Fraction(fps).limit_denominator(1001)
-        self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
+        self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "ultrafast"})
         self._stream.width = self._stream.height = SHOWN
         self._stream.pix_fmt = "yuv420p"
         self._stream.thread_count = 1
