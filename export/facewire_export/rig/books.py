@@ -8,6 +8,7 @@ without having been sent is `never_sent`; both must be 0. Inside each daemon the
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -22,6 +23,8 @@ AFTER = 5.0
 """Seconds after it in which the sender may not have noticed."""
 FATES = ("generated", "faceless", "late", "waiting", "orphans", "foreign", "shed", "inside")
 PICTURES = ("shown", "skipped", "dropped", "cleared", "ahead")
+CLOCKS = 0.1
+"""Seconds by which a daemon may write down late what it did."""
 AT_WORK = 16
 """Keypoint frames of the bundle that a thread works on while the books are read: the longest of any profile."""
 
@@ -30,7 +33,7 @@ def balance(taken: Recorded, screen: Recorded, ends: Sequence[float]) -> dict[st
     """The check for the decoder whose trace `screen` is. ends: when connections ended."""
     devices = {note.device for note in screen.got}
     sent = [note for note in taken.sent if note.device in devices]
-    missing = _missing(sent, screen.got)
+    missing, never = _unmatched(sent, screen.got)
     classes: dict[str, Counter[str]] = defaultdict(Counter)
     for what, notes in (("sent", sent), ("received", screen.got), ("lost", missing)):
         for note in notes:
@@ -41,22 +44,33 @@ def balance(taken: Recorded, screen: Recorded, ends: Sequence[float]) -> dict[st
         "classes": {kind: dict(sorted(counts.items())) for kind, counts in sorted(classes.items())},
         "lost_without_cause": len(unexplained),
         "lost_without_cause_at": [[round(note.at, 1), note.kind, note.name] for note in unexplained[:20]],
-        "never_sent": len(_missing(screen.got, sent)),
+        "never_sent": len(never),
         "encoder": _encoder_books(taken.books),
         "decoder": _decoder_books(screen.books),
     }
 
 
-def _missing(notes: Sequence[Note], among: Sequence[Note]) -> list[Note]:
-    """Those of `notes` that are not `among` the others; the later ones of what is there too seldom."""
-    there = Counter(note.identity for note in among)
-    out = []
-    for note in notes:
-        if there[note.identity]:
-            there[note.identity] -= 1
-        else:
-            out.append(note)
-    return out
+def _unmatched(sent: Sequence[Note], got: Sequence[Note]) -> tuple[list[Note], list[Note]]:
+    """What was sent and did not come, and what came without having been sent.
+
+    A repeated announcement is like the one before. From the last that came to the first, each is the last sent before
+    it that is not taken: messages of a connection come in order, and are lost at its end.
+    """
+    waiting: dict[object, list[Note]] = defaultdict(list)
+    for note in sorted(sent, key=lambda note: note.at):
+        waiting[note.identity].append(note)
+    lost: list[Note] = []
+    never: list[Note] = []
+    for note in sorted(got, key=lambda note: note.at, reverse=True):
+        before = waiting[note.identity]
+        place = bisect_right(before, note.at + CLOCKS, key=lambda one: one.at) - 1
+        if place < 0:
+            never.append(note)
+            continue
+        del before[place]
+    for notes in waiting.values():
+        lost += notes
+    return sorted(lost, key=lambda note: note.at), never
 
 
 def _encoder_books(books: Sequence[tuple[float, dict[str, int]]]) -> dict[str, int]:

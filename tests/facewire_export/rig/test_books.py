@@ -59,6 +59,17 @@ def test_what_came_must_have_been_sent_and_as_often(run: tuple[Recorded, Recorde
     assert found(run, [])["never_sent"] == 0
 
 
+def test_repeated_announcements_are_told_apart_by_time(run: tuple[Recorded, Recorded]) -> None:
+    run[0].sent += [note(at, 9, "epoch") for at in (5.0, 15.0, 25.0)]
+    run[1].got += [note(at, 9, "epoch") for at in (15.5, 25.5)]
+    assert found(run, [6.0])["lost_without_cause"] == 0
+    assert found(run, [26.0])["lost_without_cause_at"] == [[5.0, "epoch", 9]]
+    # Held up by an outage, all come at once.
+    run[1].got[-2:] = [note(30.0 + n, 9, "epoch") for n in range(3)]
+    assert found(run, []) | {"classes": 0} == found(run, [26.0]) | {"classes": 0}
+    assert (found(run, [])["lost_without_cause"], found(run, [])["never_sent"]) == (0, 0)
+
+
 def test_other_devices_are_not_looked_at(run: tuple[Recorded, Recorded]) -> None:
     run[0].sent.append(Note(1.0, "bundle", 7, 99, 2, "bb"))
     assert found(run, [])["lost_without_cause"] == 0
