@@ -65,6 +65,17 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     assert set(cli._COMMANDS) == {"encoder", "decoder", "compress", "decompress", "inspect", "demo", "doctor", "keygen"}
 
 
+def test_no_thread_waits_for_matrices() -> None:
+    code = (
+        "import facewire, os, numpy as np\n"
+        "np.ones((600, 600)) @ np.ones((600, 600))\n"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    plain = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=plain)
+    assert done.stdout.strip() == "1"
+
+
 @pytest.mark.parametrize("name", [[], *[[n] for n in cli._COMMANDS]])
 def test_every_help_works(name: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
