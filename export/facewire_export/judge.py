@@ -65,8 +65,8 @@ class Judge:
             except (FacewireError, ImportError) as error:
                 self.missing["landmarks"] = str(error)
 
-    def look(self, picture: Picture) -> Seen:
-        """Find in a picture what `compare` needs."""
+    def look(self, picture: Picture, thorough: bool = True) -> Seen:
+        """Find in a picture what `compare` needs; not thorough: without the second backbone, the score's dearest."""
         features = {}
         if self.lpips:
             import torch
@@ -75,7 +75,9 @@ class Judge:
 
             with torch.inference_mode():
                 planes = to_tensor(picture).contiguous(memory_format=torch.channels_last)
-                features = {name: net.describe(planes) for name, net in self.lpips.items()}
+                features = {
+                    name: net.describe(planes) for name, net in self.lpips.items() if thorough or name == "lpips"
+                }
         identity = None if self._identity is None else self._identity.embed(picture, self.landmarks(picture))
         return Seen(picture, features, identity)
 
@@ -93,8 +95,8 @@ class Judge:
             import torch
 
             with torch.inference_mode():
-                for name, net in self.lpips.items():
-                    scores[name] = float(net.distance(real.features[name], shown.features[name]))
+                for name in real.features.keys() & shown.features.keys():
+                    scores[name] = float(self.lpips[name].distance(real.features[name], shown.features[name]))
         if real.identity is not None and shown.identity is not None:
             scores["identity"] = float(real.identity @ shown.identity)
         return scores

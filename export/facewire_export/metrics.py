@@ -47,7 +47,12 @@ def ssim(real: Picture, shown: Picture) -> float:
     _check(real, shown)
     if min(real.shape[:2]) < 11:
         raise MetricError(f"SSIM needs pictures of at least 11x11, these are {real.shape[1]}x{real.shape[0]}")
-    first, second = real.astype(np.float32), shown.astype(np.float32)
+    channels = range(real.shape[2])
+    return float(np.mean([_ssim(real[..., c].astype(np.float32), shown[..., c].astype(np.float32)) for c in channels]))
+
+
+def _ssim(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Of one channel: what lies in the cache is worked on twice as fast."""
 
     def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5)[5:-5, 5:-5], np.float32)

@@ -1,8 +1,8 @@
 """One clip's shown pictures against its real ones. What is dear is taken on few frames, what is cheap on more.
 
     every 5th frame     PSNR, features for the Fréchet distance, all that landmarks say (faces.py)
-    every 23rd frame    SSIM, LPIPS (both backbones), identity
-    6 frames in 25      flicker and VMAF, on frames that follow each other
+    every 23rd frame    SSIM, LPIPS, identity; two times in five the LPIPS of the other backbone
+    6 frames in 25      flicker, on frames that follow each other; every second time VMAF
 
 5, 23 and 25 have no divisor in common with 2, 3 or 4, so that keypoint frames and interpolated frames are met alike.
 The first frame is left out: it is the pivot's, or a codec's intra picture.
@@ -28,7 +28,7 @@ from facewire_export.judge import Judge, Seen
 from facewire_export.metrics import Flicker, mean_db, psnr
 
 OFTEN, SELDOM = 5, 23
-VERSION = 3
+VERSION = 4
 """Raise it when what is coded or scored changes: records of another version are measured again. The test that
 recomputes a part of results/ fails when that was forgotten."""
 
@@ -44,8 +44,18 @@ def is_seldom(number: int) -> bool:
 
 
 def is_followed(number: int) -> bool:
-    """Whether frame `number` is looked at for flicker and VMAF."""
+    """Whether frame `number` is looked at for flicker."""
     return 10 <= number % 25 < 16
+
+
+def is_thorough(number: int) -> bool:
+    """Whether frame `number`, if it gets the dear scores, gets the dearest: two in five."""
+    return number // SELDOM % 5 < 2
+
+
+def is_watched(number: int) -> bool:
+    """Whether frame `number` is looked at for VMAF."""
+    return is_followed(number) and number % 50 < 25
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class Reference:
     def seen(self, number: int) -> Seen:
         """Frame `number` with what was found in it."""
         if number not in self._seen:
-            self._seen[number] = self.judge.look(self.picture(number))
+            self._seen[number] = self.judge.look(self.picture(number), is_thorough(number))
         return self._seen[number]
 
     def landmarks(self, number: int) -> NDArray[np.float32] | None:
@@ -112,7 +122,7 @@ class Scoring:
         self._flicker = Flicker()
         self._faces = Faces(SHOWN)
         self._vmaf = Vmaf()
-        self._number = self._followed = 0
+        self._number = self._vmaf_frames = 0
 
     @property
     def frames(self) -> int:
@@ -129,8 +139,9 @@ class Scoring:
         real = self._reference.picture(number)
         if followed:
             self._flicker.add(real, picture)
-            self._vmaf.add(real, picture)
-            self._followed += 1
+            if is_watched(number):
+                self._vmaf.add(real, picture)
+                self._vmaf_frames += 1
         else:
             self._flicker.cut()
         judge = self._reference.judge
@@ -139,7 +150,8 @@ class Scoring:
             self._features.append(describe(judge, [picture]))
             self._faces.add(self._reference.landmarks(number), judge.landmarks(picture))
         if seldom:
-            self._rows.append(judge.compare(self._reference.seen(number), judge.look(picture)))
+            seen = judge.look(picture, is_thorough(number))
+            self._rows.append(judge.compare(self._reference.seen(number), seen))
         return picture
 
     def result(self) -> Scored:
@@ -149,7 +161,7 @@ class Scoring:
             known = [row[name] for row in self._rows if math.isfinite(row[name])]
             means[name], counts[name] = sum(known) / len(known) if known else math.nan, len(known)
         means["psnr"], counts["psnr"] = mean_db(self._psnr), len(self._psnr)
-        means[VMAF], counts[VMAF] = self._vmaf.result(), self._followed
+        means[VMAF], counts[VMAF] = self._vmaf.result(), self._vmaf_frames
         told, of = self._faces.result()
         features = np.concatenate(self._features) if self._features else np.zeros((0, 512), np.float32)
         return Scored(means | told, counts | of, self._flicker.result(), features)

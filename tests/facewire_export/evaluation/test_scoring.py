@@ -20,7 +20,9 @@ from facewire_export.evaluate import default_weights
 from facewire_export.evaluation import frechet, vmaf
 from facewire_export.evaluation.aggregate import LOWER
 from facewire_export.evaluation.footage import open_footage
-from facewire_export.evaluation.scoring import Reference, Scored, Scoring, is_followed, is_often, is_seldom
+from facewire_export.evaluation.scoring import (
+    Reference, Scored, Scoring, is_followed, is_often, is_seldom, is_thorough, is_watched,
+)  # fmt: skip
 from facewire_export.judge import Judge, Seen
 
 WEIGHTS = default_weights()
@@ -118,7 +120,9 @@ def test_samples_meet_sent_and_interpolated_frames_alike(skip: int) -> None:
     everything = set(range(skip + 1))
     assert {n % (skip + 1) for n in range(300) if is_often(n)} == everything
     assert {n % (skip + 1) for n in range(300) if is_seldom(n)} == everything
+    assert {n % (skip + 1) for n in range(300) if is_seldom(n) and is_thorough(n)} == everything
     assert {n % (skip + 1) for n in range(300) if is_followed(n)} == everything
+    assert {n % (skip + 1) for n in range(300) if is_watched(n)} == everything
     assert not any(check(0) for check in (is_often, is_seldom, is_followed))
 
 
