@@ -116,7 +116,7 @@ class Economy:
                 log.info("%s: pictures move again", text)
         profile = shaped(self._profile, self.step)
         if self._mode == STILLS:
-            profile = replace(profile, pivot_interval=self.ledger.still_interval)
+            profile = replace(profile, pivot_interval=self.ledger.still_interval, finer_bytes=0)
         self._encoding.adapt(profile)
 
     def _costs(self, totals: Totals) -> Costs:

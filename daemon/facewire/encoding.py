@@ -10,6 +10,7 @@
 
 A new pivot starts a new epoch. In a file it starts at once. On a link (`paced`) the pivot's slices take their time; the
 old epoch goes on, by its own crop, until `pivot_sent` says that they are out: the receiver never waits for a picture.
+A pivot that stays on a link is sent once more, finer (`finer`).
 
 No face: the last keypoints are sent again and marked (the receiver holds its picture). Several faces: the one that was
 followed, else the largest. No face yet: nothing is sent.
@@ -26,6 +27,7 @@ import numpy as np
 
 from facewire.deformation import Fitter, fit_bundle
 from facewire.face.crop import cut
+from facewire.finer import Originals
 from facewire.likeness import look
 from facewire.networks import ENCODER, FITTING, Networks, Session, open_networks
 from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, preset, unlikeness
@@ -55,13 +57,24 @@ class Meter(Protocol):
 
 @dataclass(frozen=True)
 class EncodingCounters:
-    """What happened so far. held: keypoint frames sent without a face."""
+    """What happened so far. held: keypoint frames sent without a face; finer: pivots coded once more."""
 
     frames: int = 0
     keypoint_frames: int = 0
     pivots: int = 0
     reuses: int = 0
     held: int = 0
+    finer: int = 0
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A pivot whose epoch begins when its slices are out. is_finer: it takes the place of the running one, and what is
+    really needed goes before it."""
+
+    taken: Taken
+    is_sent: bool = False
+    is_finer: bool = False
 
 
 class Numbers:
@@ -124,8 +137,8 @@ class Encoding:
         self._recalled: list[Taken] = []
         self._epochs = 0
         self._epoch: Epoch | None = None
-        self._pending: Taken | None = None
-        self._is_sent = False
+        self._pending: Pending | None = None
+        self._originals = Originals()
         self._networks = networks
         self._fitter: Fitter | None = None
         """Of the running epoch's pivot; None: no deformations are sent."""
@@ -152,7 +165,7 @@ class Encoding:
     @property
     def pending(self) -> bytes | None:
         """Content id of the pivot that waits for its slices to be sent."""
-        return None if self._pending is None else self._pending.pivot_id
+        return None if self._pending is None else self._pending.taken.pivot_id
 
     def push(self, frame: Frame) -> list[Message]:
         """Take the next frame; returns what is to be sent now, in order."""
@@ -182,24 +195,27 @@ class Encoding:
         """
         out: list[Message] = [] if self._epoch is None else [self._epoch]
         if pivots:
-            for taken in (self._policy.current if self._epoch is not None else None, self._pending):
-                if taken is not None:
-                    out += slices(taken.data, self.profile.slice_bytes)
+            for taken in self.in_use:
+                out += slices(taken.data, self.profile.slice_bytes)
         return out
 
     @property
     def in_use(self) -> list[Taken]:
         """The pivot that is animated, and the one on its way."""
-        return [taken for taken in (self._policy.current, self._pending) if taken is not None]
+        running = self._policy.current if self._epoch is not None else None
+        pending = None if self._pending is None else self._pending.taken
+        return [taken for taken in (running, pending) if taken is not None]
 
     def adapt(self, profile: Profile) -> None:
         """From the next keypoint frame on code as this profile says: skip, bundles, grid, how often a new pivot."""
         coarser = profile.keypoint_step != self.profile.keypoint_step
         self.profile = profile
         self._policy.set_interval(profile.pivot_interval)
+        if self._pending is not None and self._pending.is_finer and (coarser or not profile.finer_bytes):
+            self._pending = None
         if coarser and self._pending is None and self._policy.current is not None and self._epoch is not None:
             # The grid belongs to the epoch: a new one, with the same pivot.
-            self._pending, self._is_sent = self._policy.current, True
+            self._pending = Pending(self._policy.current, is_sent=True)
 
     def refresh(self) -> None:
         """A new pivot is due, whatever the picture shows."""
@@ -212,7 +228,8 @@ class Encoding:
 
     def pivot_sent(self, pivot_id: bytes) -> None:
         """The slices of the pending pivot are out: its epoch starts with the next keypoint frame."""
-        self._is_sent = self._is_sent or pivot_id == self.pending
+        if self._pending is not None and pivot_id == self.pending:
+            self._pending = replace(self._pending, is_sent=True)
 
     def view(self, picture: Picture, size: int = 2 * CODED_SIZE) -> Picture | None:
         """The part of a camera picture that is coded now, at any size; None if nothing is. For looking at only."""
@@ -240,7 +257,7 @@ class Encoding:
                 wanted = self._watch.crop or wanted
             coded = cut(picture, wanted, CODED_SIZE)
             out += self._choose_pivot(coded, wanted)
-            if self._pending is not None and (not self._paced or self._is_sent):
+            if self._pending is not None and (not self._paced or self._pending.is_sent):
                 return self._switch(picture, coded, wanted) + out + self._take_full()
         if self._epoch is not None:
             running = self._by_running_crop(picture, coded, wanted)
@@ -251,7 +268,7 @@ class Encoding:
         """Look for an earlier pivot that shows what the camera shows now; returns its slices if there is one."""
         earlier, self._recalled = self._recalled, []
         best, nearest = None, 1.0
-        for taken in earlier:
+        for taken in sorted(earlier, key=lambda one: len(one.data)):  # of two alike the finer one is the last
             if taken.shape != picture.shape:
                 continue
             coded = cut(picture, taken.crop, CODED_SIZE)
@@ -265,14 +282,14 @@ class Encoding:
         if best is None:
             return []
         self._policy.recall(taken for taken in earlier if taken.crop == best.crop)
-        self._pending, self._is_sent = best, False
+        self._pending = Pending(best)
         self.counters = replace(self.counters, reuses=self.counters.reuses + 1)
         return list(slices(best.data, self.profile.slice_bytes)) if self._paced else []
 
     def _choose_pivot(self, coded: Picture, crop: Crop) -> list[Message]:
         """Asks the policy; returns the slices of a new pivot."""
         current = self._policy.current
-        if self._pending is not None:
+        if self._pending is not None and not self._pending.is_finer:
             return []  # one at a time: a slow link would never finish any
         if current is not None and crop == current.crop:
             if self._cuts.update(coded):
@@ -287,18 +304,32 @@ class Encoding:
         decision: Decision = self._policy.judge(self.number, crop, scene, self._forced)
         if decision.reuse is not None:
             self._forced = ""
-            self._pending, self._is_sent = decision.reuse, False
+            self._pending = Pending(decision.reuse)
             self.counters = replace(self.counters, reuses=self.counters.reuses + 1)
             # On a link a receiver may have come since who has not got it; in a file everybody has.
             return list(slices(decision.reuse.data, self.profile.slice_bytes)) if self._paced else []
         if not decision.new:
-            return []
+            return self._refine()
         self._forced = ""
         data = encode_pivot(coded, self.profile.pivot_bytes)
-        self._pending = Taken(content_id(data), data, crop, scene or self._measure(coded), self._shape)
-        self._is_sent = False
+        self._pending = Pending(Taken(content_id(data), data, crop, scene or self._measure(coded), self._shape))
+        self._originals.keep(self._pending.taken.pivot_id, coded)
         self.counters = replace(self.counters, pivots=self.counters.pivots + 1)
         return list(slices(data, self.profile.slice_bytes))
+
+    def _refine(self) -> list[Message]:
+        """The slices of the running pivot in more bytes, where it has stayed for a while."""
+        current, epoch = self._policy.current, self._epoch
+        if not self._paced or self._pending is not None or current is None or epoch is None:
+            return []
+        if self.number - epoch.first_frame < self.profile.pivot_interval * self.fps:
+            return []
+        finer = self._originals.finer(current, self.profile.finer_bytes)
+        if finer is None:
+            return []
+        self._pending = Pending(finer, is_finer=True)
+        self.counters = replace(self.counters, finer=self.counters.finer + 1)
+        return list(slices(finer.data, self.profile.slice_bytes))
 
     def _measure(self, coded: Picture) -> Scene:
         scene = self._meter.measure(coded)
@@ -308,13 +339,16 @@ class Encoding:
 
     def _switch(self, picture: Picture, coded: Picture, wanted: Crop) -> list[Message]:
         """Start the pending pivot's epoch with this frame."""
-        taken = self._pending
-        assert taken is not None
-        self._pending, self._is_sent = None, False
+        pending, self._pending = self._pending, None
+        assert pending is not None
+        taken = pending.taken
         out = self._take_gathered()
         if taken.shape != picture.shape:
             return out  # the camera's size changed meanwhile; the policy will ask again
-        self._policy.take(self.number, taken)
+        if pending.is_finer:
+            self._policy.refine(taken)
+        else:
+            self._policy.take(self.number, taken)
         coded = coded if taken.crop == wanted else cut(picture, taken.crop, CODED_SIZE)
         points = self._find(coded)
         step = self.profile.keypoint_step
@@ -368,11 +402,13 @@ class Encoding:
             return []
         seen = [(number, points) for number, points, _ in gathered]
         message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps))
-        if fitter is None or not self.deforming or not self.profile.live_deformation or self._pending is not None:
+        if fitter is None or not self.deforming or not self.profile.live_deformation:
+            return [message]
+        if self._pending is not None and not self._pending.is_finer:
             return [message]  # a pivot on its way needs the bytes more
         pictures = {number: coded for number, _, coded in gathered if coded is not None}
         fitted = fit_bundle(fitter, message, epoch, pictures)
-        return [*deformed([message], [fitted], fitter.kind, self.profile.deformation_bytes)]
+        return [*deformed([message], [fitted], fitter.kind, self.profile.live_deformation_bytes)]
 
 
 def bundle(epoch: Epoch, frames: Sequence[tuple[int, Points | None]]) -> Bundle:

@@ -1,7 +1,7 @@
 """How the stream gives way when its ceiling, or the link, is too narrow for all of it: step by step, and back. Pure.
 
     step 0  the profile as it is
-    step 1  new pivots a third as often
+    step 1  new pivots a third as often, none finer
     step 2  and keypoints on a coarser grid without deformations, bundles half as long again
     step 3  and one more frame interpolated between two keypoint frames
     step 4  and as many as there can be, bundles twice as long, the grid twice as coarse
@@ -36,7 +36,7 @@ def shaped(profile: Profile, step: int) -> Profile:
     """The profile at a step of the ladder, 0 to STEPS."""
     if step <= 0:
         return profile
-    out = replace(profile, pivot_interval=3 * profile.pivot_interval)
+    out = replace(profile, pivot_interval=3 * profile.pivot_interval, finer_bytes=0)
     if step == 1:
         return out
     wider, coarser = (2, 2.0) if step >= STEPS else (1.5, 1.5)

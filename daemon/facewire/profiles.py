@@ -37,7 +37,11 @@ class Profile:
     """The same on a link, where bundles are short: a first pivot must get through beside them (iridium), and nothing
     may wait for a fit (lan)."""
     deformation_bytes: float
-    """Bytes that a frame's deformation may take, on average."""
+    """Bytes that a frame's deformation may take, on average, in files."""
+    live_deformation_bytes: float
+    """The same on a link, where they compete with no pivot: nothing else would use what they leave."""
+    finer_bytes: int
+    """On a link: what a pivot that stays is coded to once more."""
     first_pivot_seconds: float = 0.0
     """File mode: seconds whose bytes a clip may take at once for its first pivot; 0: no more than it lasts."""
 
@@ -46,10 +50,10 @@ class Profile:
 # 126 B on the wire with its acknowledgement before it carries anything, so slow links bundle: on iridium, 16 keypoint
 # frames of ~8 B in one message every 1.28 s are 1.6 kbit/s, and what is left trickles the pivot.
 _ALL = (
-    Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 4.0, 15.0),
-    Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 4.7),
-    Profile("vsat", 32.0, 1, 2, 8_000, 1.0, 1_200, 4.0, 10.0, 3, 2, 24.0),
-    Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0, 3, 0, 32.0),
+    Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 4.0, 0.0, 5_000, 15.0),
+    Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 4.7, 9.0, 10_000),
+    Profile("vsat", 32.0, 1, 2, 8_000, 1.0, 1_200, 4.0, 10.0, 3, 2, 24.0, 24.0, 20_000),
+    Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0, 3, 0, 32.0, 0.0, 24_000),
 )
 
 PROFILES: dict[str, Profile] = {p.name: p for p in _ALL}

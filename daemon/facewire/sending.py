@@ -151,7 +151,7 @@ class Sending:
         self._link, self._coded, self._on_sent = link, coded, on_sent
         self._slice_bytes = profile.slice_bytes
         self._rate = profile.ceiling_kbps * 1000 / 8
-        self._pivot_bytes = profile.pivot_bytes
+        self._pivot_bytes = max(profile.pivot_bytes, profile.finer_bytes)
         self._previews = Previews(self._rate, profile.slice_bytes, coded)
         rate = self._rate * MARGIN
         # A slice must fit into the bucket, or it would never go.

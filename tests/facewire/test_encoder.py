@@ -128,7 +128,7 @@ def test_with_nobody_listening_nothing_is_sent_and_all_is_ready() -> None:
 
 def test_who_joins_gets_epoch_pivot_and_keypoints() -> None:
     link = Link()
-    film = Film(150, pause=0.005, on_frame={20: link.join})
+    film = Film(90, pause=0.005, on_frame={20: link.join})
     daemon(film, link).run()
     assert isinstance(link.sent[0], Epoch)
     slices = [message for message in link.sent if isinstance(message, PivotSlice)]
@@ -138,7 +138,7 @@ def test_who_joins_gets_epoch_pivot_and_keypoints() -> None:
     assert first_bundle > link.sent.index(slices[-1])
     last = link.sent[-1]
     assert isinstance(last, Bundle)
-    assert last.frames[-1].number == 149
+    assert last.frames[-1].number == 89
 
 
 def test_the_second_to_join_does_not_stop_the_keypoints() -> None:

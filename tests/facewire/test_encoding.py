@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from facewire.encoding import CODED_SIZE, Encoding
 from facewire.face.box import FaceBox
 from facewire.face.pose import HeadPose
+from facewire.ladder import shaped
 from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
 from facewire.profiles import profile
@@ -108,7 +111,10 @@ def viewed(bench: Bench) -> Picture:
     return view
 
 
-def of(kind: type[Message], messages: Iterable[Message]) -> list[Message]:
+Kind = TypeVar("Kind", Epoch, PivotSlice, Bundle)
+
+
+def of(kind: type[Kind], messages: Iterable[Message]) -> list[Kind]:
     return [message for message in messages if isinstance(message, kind)]
 
 
@@ -268,6 +274,63 @@ def test_on_a_link_the_old_epoch_goes_on_until_the_pivot_is_out() -> None:
     assert pending is not None
     bench.encoding.pivot_sent(pending)
     assert epochs_of(bench.feed(2))[0].pivot_id == pending
+
+
+def noisy(number: int, shape: tuple[int, int, int] = SHAPE) -> Picture:
+    """A picture that no coder makes small."""
+    return np.random.default_rng(1).integers(0, 255, shape, np.uint8)
+
+
+@pytest.fixture
+def stays(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A link on which the first pivot was just sent once more, finer, and is not there yet."""
+    monkeypatch.setattr(sys.modules[__name__], "camera", noisy)
+    bench = Bench(paced=True)
+    bench.feed(1)
+    assert bench.encoding.pending is not None
+    bench.encoding.pivot_sent(bench.encoding.pending)
+    wait = round(LINK.pivot_interval * 25)
+    assert not of(PivotSlice, bench.feed(wait))
+    parts = of(PivotSlice, bench.feed(4))
+    assert {part.pivot_id for part in parts} == {bench.encoding.pending}
+    assert LINK.pivot_bytes < parts[0].total <= LINK.finer_bytes
+    return bench
+
+
+def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
+    first, finer = stays.encoding.in_use
+    numbers = [frame.number for frame in frames_of(stays.feed(50))]
+    assert numbers == list(range(numbers[0], numbers[0] + 48, 2))
+    stays.encoding.pivot_sent(finer.pivot_id)
+    epoch = epochs_of(stays.feed(4))[0]
+    assert (epoch.pivot_id, epoch.pivot_bytes) == (finer.pivot_id, len(finer.data))
+    assert (finer.crop, finer.scene) == (first.crop, first.scene)
+    # Once, and a head that turns back finds the finer one.
+    assert not of(PivotSlice, stays.feed(300))
+    for yaw in (30.0, 0.0):
+        stays.head.yaw = yaw
+        stays.feed(60)
+        assert stays.encoding.pending is not None
+        stays.encoding.pivot_sent(stays.encoding.pending)
+        epoch = epochs_of(stays.feed(4))[0]
+    assert epoch.pivot_id == finer.pivot_id
+    counters = stays.encoding.counters
+    assert (counters.pivots, counters.finer, counters.reuses) == (2, 1, 1)
+
+
+def test_a_pivot_that_is_needed_does_not_wait_for_a_finer_one(stays: Bench) -> None:
+    finer = stays.encoding.pending
+    stays.head.yaw = 30.0
+    parts = of(PivotSlice, stays.feed(60))
+    assert {part.pivot_id for part in parts} == {stays.encoding.pending} != {finer}
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_link_that_is_too_narrow_gets_no_finer_pivot(stays: Bench, step: int) -> None:
+    running = stays.encoding.in_use[0].pivot_id
+    stays.encoding.adapt(shaped(LINK, step))
+    assert stays.encoding.pending == (running if step == 2 else None)  # another grid needs an epoch
+    assert not of(PivotSlice, stays.feed(300))
 
 
 def test_while_a_pivot_for_a_new_crop_is_on_its_way_the_old_crop_is_coded() -> None:

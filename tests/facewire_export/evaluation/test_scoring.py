@@ -21,7 +21,14 @@ from facewire_export.evaluation import frechet, vmaf
 from facewire_export.evaluation.aggregate import LOWER
 from facewire_export.evaluation.footage import open_footage
 from facewire_export.evaluation.scoring import (
-    Reference, Scored, Scoring, is_followed, is_often, is_seldom, is_thorough, is_watched,
+    Reference,
+    Scored,
+    Scoring,
+    is_followed,
+    is_often,
+    is_seldom,
+    is_thorough,
+    is_watched,
 )  # fmt: skip
 from facewire_export.judge import Judge, Seen
 

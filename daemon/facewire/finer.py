@@ -1,0 +1,39 @@
+"""A pivot that stays is sent once more, finer, in the bytes that the link has left over.
+
+The first picture has to be there soon, so it is coarse. Who then talks for minutes before it should not be seen like
+that for minutes: the same picture goes out again in more bytes, between the keypoints, and takes the first one's place
+when it is there as a whole. A pivot that is really needed does not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from facewire.pivots import LIBRARY, Taken
+from facewire.types import Picture
+from facewire.wire.pivot import content_id, encode_pivot
+
+WORTH = 1.25
+"""How many times longer than the first one it must be, to be worth another look at the same picture."""
+
+
+class Originals:
+    """The pictures behind the pivots that may be used again: what was coded, as it was."""
+
+    def __init__(self) -> None:
+        self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
+
+    def keep(self, pivot_id: bytes, picture: Picture) -> None:
+        """A pivot was coded from this picture, uint8 [side, side, 3]."""
+        self._pictures[pivot_id] = picture
+        while len(self._pictures) > LIBRARY:
+            self._pictures.popitem(last=False)
+
+    def finer(self, taken: Taken, max_bytes: int) -> Taken | None:
+        """The pivot in up to `max_bytes` bytes; None where that is not worth it, or was done already."""
+        picture = self._pictures.pop(taken.pivot_id, None)
+        if picture is None or max_bytes < WORTH * len(taken.data):
+            return None
+        data = encode_pivot(picture, max_bytes)
+        return None if len(data) < WORTH * len(taken.data) else replace(taken, pivot_id=content_id(data), data=data)

@@ -1,0 +1,52 @@
+"""A pivot in more bytes: once, and only where they bring something."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facewire.finer import Originals
+from facewire.pivots import LIBRARY, Scene, Taken
+from facewire.types import Crop, Picture
+from facewire.wire.pivot import content_id, decode_pivot, encode_pivot
+
+
+@pytest.fixture
+def picture() -> Picture:
+    return np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+
+
+def taken(picture: Picture, max_bytes: int) -> Taken:
+    data = encode_pivot(picture, max_bytes)
+    return Taken(content_id(data), data, Crop(1, 2, 64), Scene(), picture.shape)
+
+
+def test_the_same_picture_in_more_bytes_and_once(picture: Picture) -> None:
+    originals, first = Originals(), taken(picture, 1000)
+    originals.keep(first.pivot_id, picture)
+    finer = originals.finer(first, 4000)
+    assert finer is not None
+    assert finer.pivot_id == content_id(finer.data)
+    assert (finer.crop, finer.scene, finer.shape) == (first.crop, first.scene, first.shape)
+    errors = [np.abs(decode_pivot(one.data).astype(int) - picture).mean() for one in (first, finer)]
+    assert errors[1] < 0.9 * errors[0]
+    assert originals.finer(first, 4000) is None
+
+
+def test_no_finer_one_where_it_brings_nothing(picture: Picture) -> None:
+    originals, first = Originals(), taken(picture, 1000)
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    simple = taken(flat, 1000)
+    originals.keep(first.pivot_id, picture)
+    originals.keep(simple.pivot_id, flat)
+    assert originals.finer(first, 1100) is None
+    assert originals.finer(simple, 4000) is None
+    assert originals.finer(taken(picture, 900), 4000) is None
+
+
+def test_old_pictures_go(picture: Picture) -> None:
+    originals, first = Originals(), taken(picture, 1000)
+    originals.keep(first.pivot_id, picture)
+    for number in range(LIBRARY):
+        originals.keep(bytes([number] * 8), picture)
+    assert originals.finer(first, 4000) is None
