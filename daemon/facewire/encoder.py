@@ -1,6 +1,6 @@
 """The encoder daemon: the outer loop around source, encoding and link. Clock, socket and threads live here.
 
-    source (thread) --6 frames--> encoding --> sending --under the profile's ceiling--> hub
+    source (thread) --12 frames-> encoding --> sending --under the profile's ceiling--> hub
                                                   ^---------------reports--------------'
 
 One thread does all but reading the source. With nobody listening nothing is queued; who joins is told the epoch at once

@@ -27,7 +27,7 @@ import numpy as np
 
 from facewire.deformation import Fitter, fit_bundle
 from facewire.face.crop import cut
-from facewire.finer import Originals
+from facewire.finer import STAYED, Originals
 from facewire.likeness import look
 from facewire.networks import ENCODER, FITTING, Networks, Session, open_networks
 from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, preset, unlikeness
@@ -322,7 +322,7 @@ class Encoding:
         current, epoch = self._policy.current, self._epoch
         if not self._paced or self._pending is not None or current is None or epoch is None:
             return []
-        if self.number - epoch.first_frame < self.profile.pivot_interval * self.fps:
+        if self.number - epoch.first_frame < STAYED * self.profile.pivot_interval * self.fps:
             return []
         finer = self._originals.finer(current, self.profile.finer_bytes)
         if finer is None:

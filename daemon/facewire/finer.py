@@ -14,6 +14,8 @@ from facewire.pivots import LIBRARY, Taken
 from facewire.types import Picture
 from facewire.wire.pivot import content_id, encode_pivot
 
+STAYED = 2.0
+"""A pivot has stayed after so many times what lies between two new ones: most that are left soon are gone by then."""
 WORTH = 1.25
 """How many times longer than the first one it must be, to be worth another look at the same picture."""
 

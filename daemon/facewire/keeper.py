@@ -14,8 +14,9 @@ from facewire.sources import Source, open_source, parse_spec
 from facewire.sources.watch import FreezeWatch
 from facewire.types import Frame
 
-QUEUE = 6
-"""Frames that wait for the encoder (it takes 0.1 s to code a pivot); the oldest is dropped. 17 MB at 1280x720."""
+QUEUE = 12
+"""Frames that wait for the encoder (a pivot takes it 0.1 s to code, a bundle's deformations up to as long as the bundle
+lasts); the oldest is dropped. 33 MB at 1280x720."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds before a broken source is opened again; doubles each time until it gives a picture."""
 _CAMERAS = ("picamera2", "v4l2", "rtsp")

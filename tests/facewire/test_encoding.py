@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facewire.encoding import CODED_SIZE, Encoding
 from facewire.face.box import FaceBox
 from facewire.face.pose import HeadPose
+from facewire.finer import STAYED
 from facewire.ladder import shaped
 from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
@@ -289,7 +290,7 @@ def stays(monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench.feed(1)
     assert bench.encoding.pending is not None
     bench.encoding.pivot_sent(bench.encoding.pending)
-    wait = round(LINK.pivot_interval * 25)
+    wait = round(STAYED * LINK.pivot_interval * 25)
     assert not of(PivotSlice, bench.feed(wait))
     parts = of(PivotSlice, bench.feed(4))
     assert {part.pivot_id for part in parts} == {bench.encoding.pending}
