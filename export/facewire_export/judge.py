@@ -48,7 +48,9 @@ class Judge:
         else:
             for name, backbone in BACKBONES.items():
                 try:
-                    self.lpips[name] = _load(weights, backbone)
+                    from facewire_export.lpips import load_lpips
+
+                    self.lpips[name] = load_lpips(weights, backbone)
                 except (FacewireError, ImportError) as error:
                     self.missing[name] = str(error)
             try:
@@ -74,7 +76,7 @@ class Judge:
             from facewire_export.lpips import to_tensor
 
             with torch.inference_mode():
-                planes = to_tensor(picture).contiguous(memory_format=torch.channels_last)
+                planes = to_tensor(picture)
                 features = {
                     name: net.describe(planes) for name, net in self.lpips.items() if thorough or name == "lpips"
                 }
@@ -100,13 +102,3 @@ class Judge:
         if real.identity is not None and shown.identity is not None:
             scores["identity"] = float(real.identity @ shown.identity)
         return scores
-
-
-def _load(weights: Path, backbone: str) -> Any:
-    import torch
-
-    from facewire_export.lpips import load_lpips
-
-    # Half the time of the usual order on a CPU.
-    net: torch.nn.Module = load_lpips(weights, backbone)
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
