@@ -40,7 +40,7 @@ from facewire.wire.bundles import MAX_BUNDLE_FRAMES
 from facewire.wire.deformation import most_frames
 from facewire.wire.keypoints import to_grid
 from facewire.wire.packets import MAX_SLICE_BYTES, Packer, pack
-from facewire.wire.pivot import content_id, encode_pivot, slices
+from facewire.wire.pivot import FINAL_SPEED, PATIENT_SPEED, content_id, encode_pivot, slices
 
 STRETCH_SECONDS = 20.0
 SAMPLES, CANDIDATES, REMEMBERED = 8, 4, 4
@@ -194,7 +194,7 @@ class Lookahead:
             if goes_on and current is not None:
                 return [current] * len(stretch)
             first = next(seen for seen in stretch if seen.coded is not None)
-            return None if allowed < LEAST_PIVOT else [self._coded(first, allowed)] * len(stretch)
+            return None if allowed < LEAST_PIVOT else [self._coded(first, allowed, PATIENT_SPEED)] * len(stretch)
         return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded).choice()
 
     def _pivot_bytes(self, stretch: Sequence[Seen]) -> int:
@@ -216,10 +216,10 @@ class Lookahead:
         framing = self._cost(int(max(0, allowed))) - int(max(0, allowed)) + 14
         return int(allowed) - framing
 
-    def _coded(self, seen: Seen, allowed: int) -> Kept:
+    def _coded(self, seen: Seen, allowed: int, speed: int) -> Kept:
         assert seen.coded is not None
         assert self._crop is not None
-        data = encode_pivot(seen.coded, allowed)
+        data = encode_pivot(seen.coded, allowed, speed)
         return Kept(content_id(data), data, self._crop, self._shape)
 
     def _usable(self) -> list[Kept]:
@@ -319,7 +319,7 @@ class Plan:
         known: Sequence[Kept],
         current: Kept | None,
         allowed: int,
-        code: Callable[[Seen, int], Kept],
+        code: Callable[[Seen, int, int], Kept],
     ) -> None:
         self._networks, self._stretch, self._known, self._current = networks, stretch, known, current
         self._allowed, self._code = allowed, code
@@ -330,11 +330,13 @@ class Plan:
         """A pivot for each frame; None if there is none to be had."""
         known = [self._scores(kept.data) for kept in self._known]
         options = [(self._known, known, self._allowed // TURN_BYTES, 0)]
+        origins: dict[bytes, tuple[Seen, int]] = {}
         for picked in self._candidates() if self._allowed >= LEAST_PIVOT else ():
             turns = 0 if len(picked) == 1 and not known else len(picked)
             each = (self._allowed - turns * TURN_BYTES) // len(picked)
             if each >= LEAST_PIVOT:
-                made = [self._code(seen, each) for seen in picked]
+                made = [self._code(seen, each, FINAL_SPEED) for seen in picked]
+                origins |= {kept.pivot_id: (seen, each) for kept, seen in zip(made, picked, strict=True)}
                 scores = [*known, *(self._scores(kept.data) for kept in made)]
                 options.append(([*self._known, *made], scores, turns, len(made)))
         rated = []
@@ -345,12 +347,15 @@ class Plan:
         if not rated:
             return None
         best = min(rated, key=lambda item: item[0])[1]
-        return [best[self._nearest(seen)] for seen in self._stretch]
+        chosen = [best[self._nearest(seen)] for seen in self._stretch]
+        used = {kept.pivot_id for kept in chosen} & origins.keys()
+        sent = {pivot_id: self._code(*origins[pivot_id], PATIENT_SPEED) for pivot_id in used}
+        return [sent.get(kept.pivot_id, kept) for kept in chosen]
 
     def _candidates(self) -> Iterator[list[Seen]]:
         """The best frame alone, and with the one that helps it most, if there is room for two."""
         tried = _varied(self._faces, CANDIDATES)
-        drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES).data) for seen in tried])
+        drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES, FINAL_SPEED).data) for seen in tried])
         best = int(drafts.mean(1).argmin())
         yield [tried[best]]
         if len(tried) > 1 and self._allowed >= 2 * LEAST_PIVOT:

@@ -23,8 +23,9 @@ from facewire.wire.pivot_store import PivotAssembler, PivotCache, content_id, sl
 
 __all__ = ["PivotAssembler", "PivotCache", "content_id", "decode_pivot", "encode_pivot", "slices"]
 
-PROBE_SPEED, FINAL_SPEED = 10, 6
-"""libaom's speeds: at 256x256 an encode takes 3 ms at 10 and 36 ms at 6 (one x86 core), for 15 % fewer bytes."""
+PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
+"""libaom's speeds: at 256x256 an encode takes 3 ms at 10 and 36 ms at 6 (one x86 core), for 15 % fewer bytes. At 3 it
+takes eight times as long, and what is shown has 8 % less LPIPS at equal bytes."""
 FULL_ENOUGH = (0.93, 0.75, 0.0)
 """A pivot that fills this part of its allowance is not worth another attempt, after the first, second and third one."""
 _SAVED = ((0, 0.08), (10, 0.10), (20, 0.15), (30, 0.185), (50, 0.195), (70, 0.15), (90, 0.09), (100, 0.06))
@@ -32,19 +33,20 @@ _SAVED = ((0, 0.08), (10, 0.10), (20, 0.15), (30, 0.185), (50, 0.195), (70, 0.15
 _MARGIN = 0.03
 
 
-def encode_pivot(picture: Picture, max_bytes: int) -> bytes:
+def encode_pivot(picture: Picture, max_bytes: int, speed: int = FINAL_SPEED) -> bytes:
     """The best AV1 still of `picture` (square, side 64 to 1024) that the search finds in at most `max_bytes` bytes.
 
     Quick encodes find the quality by bisection, a slow one or two at that quality save the bytes: under 100 ms in all
     at 256x256 on one x86 core. A picture that does not fit even at the lowest quality is blurred until it does.
-    Raises ValueError if `max_bytes` is too small for any picture.
+    speed: of the slow ones; PATIENT_SPEED where nobody waits. Raises ValueError if `max_bytes` is too small for any
+    picture.
     """
     height, width = picture.shape[:2]
     if height != width or not MIN_CODED_SIZE <= width <= MAX_CODED_SIZE:
         raise ValueError(f"pivot of {width}x{height}: allowed are squares of {MIN_CODED_SIZE} to {MAX_CODED_SIZE}")
     allowed = min(max_bytes, MAX_PIVOT_BYTES)
     sigma = 1.0
-    while (best := _search(picture, allowed)) is None:
+    while (best := _search(picture, allowed, speed)) is None:
         if sigma > 64:
             raise ValueError(f"no pivot fits into {max_bytes} bytes")
         picture = _blur(picture, sigma)
@@ -52,7 +54,7 @@ def encode_pivot(picture: Picture, max_bytes: int) -> bytes:
     return best
 
 
-def _search(picture: Picture, allowed: int) -> bytes | None:
+def _search(picture: Picture, allowed: int, speed: int) -> bytes | None:
     """The longest encode of those tried that fits, None if none does."""
 
     @cache
@@ -75,7 +77,7 @@ def _search(picture: Picture, allowed: int) -> bytes | None:
     quality = highest()
     best = probe(quality) if len(probe(quality)) <= allowed else None
     for enough in FULL_ENOUGH:
-        coded = _encode(picture, quality, FINAL_SPEED)
+        coded = _encode(picture, quality, speed)
         fits = len(coded) <= allowed
         best = coded if fits else best
         if fits and len(coded) >= enough * allowed:
