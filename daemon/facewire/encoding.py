@@ -139,6 +139,7 @@ class Encoding:
         self._epoch: Epoch | None = None
         self._pending: Pending | None = None
         self._originals = Originals()
+        self._coarser: tuple[bytes, bytes] | None = None
         self._networks = networks
         self._fitter: Fitter | None = None
         """Of the running epoch's pivot; None: no deformations are sent."""
@@ -205,6 +206,10 @@ class Encoding:
         running = self._policy.current if self._epoch is not None else None
         pending = None if self._pending is None else self._pending.taken
         return [taken for taken in (running, pending) if taken is not None]
+
+    def coarser(self, pivot_id: bytes) -> bytes | None:
+        """The coded pivot in whose place a finer one came last; None for other pivots."""
+        return self._coarser[1] if self._coarser is not None and self._coarser[0] == pivot_id else None
 
     def adapt(self, profile: Profile) -> None:
         """From the next keypoint frame on code as this profile says: skip, bundles, grid, how often a new pivot."""
@@ -346,6 +351,8 @@ class Encoding:
         if taken.shape != picture.shape:
             return out  # the camera's size changed meanwhile; the policy will ask again
         if pending.is_finer:
+            before = self._policy.current
+            self._coarser = None if before is None else (taken.pivot_id, before.data)
             self._policy.refine(taken)
         else:
             self._policy.take(self.number, taken)

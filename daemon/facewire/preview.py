@@ -2,7 +2,8 @@
 
 A preview is the running pivot coded again in PREVIEW_BYTES: with its own content id it is a pivot like any other, so a
 decoder needs to know nothing of it. Its receiver is told the running epoch with the preview's id in the pivot's place,
-gets the preview, keypoints at once, the true pivot's slices between them, and at last the epoch as it is.
+gets the preview, keypoints at once, the true pivot's slices between them, and at last the epoch as it is. Where the
+pivot is a finer one (finer), what it was before comes in between.
 """
 
 from __future__ import annotations
@@ -40,21 +41,26 @@ class Preview:
         return replace(epoch, pivot_id=self.pivot_id, pivot_bytes=self.parts[0].total)
 
 
+Coded = Callable[[bytes], "bytes | None"]
+
+
 class Previews:
     """Makes them when they are asked for; keeps the last. rate: the ceiling, bytes a second; slice_bytes: of a slice at
-    most. coded: a pivot in use by its id, None for others."""
+    most. coded: a pivot in use by its id, None for others; coarser: what it was before it was sent once more."""
 
-    def __init__(self, rate: float, slice_bytes: int, coded: Callable[[bytes], bytes | None]) -> None:
-        self._rate, self._slice_bytes, self._coded = rate, slice_bytes, coded
-        self._last: Preview | None = None
+    def __init__(self, rate: float, slice_bytes: int, coded: Coded, coarser: Coded = lambda _: None) -> None:
+        self._rate, self._slice_bytes, self._coded, self._coarser = rate, slice_bytes, coded, coarser
+        self._last: tuple[Preview, ...] = ()
 
-    def of(self, pivot_id: bytes) -> Preview | None:
-        """The preview of a pivot in use, None where it is not worth it. Takes 0.1 s the first time."""
-        if self._last is not None and self._last.stands_for == pivot_id:
+    def of(self, pivot_id: bytes) -> tuple[Preview, ...]:
+        """The previews of a pivot in use, the coarsest first; none where it is not worth it. Takes 0.1 s the first
+        time."""
+        if self._last and self._last[0].stands_for == pivot_id:
             return self._last
         data = self._coded(pivot_id)
         if data is None or len(data) < max(WORTH_PART * PREVIEW_BYTES, WORTH_SECONDS * self._rate):
-            return None
-        small = encode_pivot(decode_pivot(data), PREVIEW_BYTES)
-        self._last = Preview(pivot_id, tuple(slices(small, self._slice_bytes)))
+            return ()
+        small, before = encode_pivot(decode_pivot(data), PREVIEW_BYTES), self._coarser(pivot_id)
+        coded = [small] if before is None else [small, before]
+        self._last = tuple(Preview(pivot_id, tuple(slices(one, self._slice_bytes))) for one in coded)
         return self._last

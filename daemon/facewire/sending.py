@@ -19,7 +19,7 @@ from facewire.acquaintance import Acquaintances, routing_name
 from facewire.errors import PacketError
 from facewire.hub import Arrival, HubCounters, Peer, Totals
 from facewire.pacing import BURST_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
-from facewire.preview import Preview, Previews
+from facewire.preview import Coded, Preview, Previews
 from facewire.profiles import Profile
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
@@ -101,8 +101,8 @@ class Receiver:
     is_met: bool = False
     """It was spoken to before its hello came."""
     heard_want: float = float("-inf")
-    preview: Preview | None = None
-    """What it has, or is sent, until the pivot is there."""
+    previews: tuple[Preview, ...] = ()
+    """What it has (the first one at most), or is sent, until the pivot is there."""
     slice_after: float = float("-inf")
     """When the next slice may go: one after the other, or the keypoints behind them would be late."""
     epoch: Epoch | None = None
@@ -111,14 +111,13 @@ class Receiver:
     def told(self, epoch: Epoch) -> Epoch:
         """The epoch as this receiver is to be told it."""
         self.epoch = epoch
-        return epoch if self.preview is None or not self.lacks(epoch.pivot_id) else self.preview.epoch(epoch)
+        return self.previews[0].epoch(epoch) if self.previews and self.lacks(epoch.pivot_id) else epoch
 
     def sees(self, pivot_id: bytes) -> bool:
         """Whether it has something to animate where `pivot_id` is meant."""
-        if not self.lacks(pivot_id):
-            return True
-        preview = self.preview
-        return preview is not None and preview.stands_for == pivot_id and not self.lacks(preview.pivot_id)
+        return not self.lacks(pivot_id) or any(
+            preview.stands_for == pivot_id and not self.lacks(preview.pivot_id) for preview in self.previews
+        )
 
     def lacks(self, pivot_id: bytes) -> bool:
         """Whether it is to be sent this pivot, as far as is known."""
@@ -128,17 +127,18 @@ class Receiver:
 class Sending:
     """The encoder's traffic. `pump` does the work; call it often.
 
-    coded(pivot_id): the bytes of a pivot that is in use, None for others. on_sent: told of each message that went
-    out, and to which device.
+    coded(pivot_id): the bytes of a pivot that is in use, None for others; coarser: see preview. on_sent: told of each
+    message that went out, and to which device.
     """
 
     def __init__(
         self,
         link: Link,
         profile: Profile,
-        coded: Callable[[bytes], bytes | None],
+        coded: Coded,
         on_sent: Callable[[Message, str], None] = lambda *_: None,
         acquaintances: Acquaintances | None = None,
+        coarser: Coded = lambda _: None,
     ) -> None:
         self._acquaintances = acquaintances or Acquaintances()
         self.receivers: dict[bytes, Receiver] = {}
@@ -152,7 +152,7 @@ class Sending:
         self._slice_bytes = profile.slice_bytes
         self._rate = profile.ceiling_kbps * 1000 / 8
         self._pivot_bytes = max(profile.pivot_bytes, profile.finer_bytes)
-        self._previews = Previews(self._rate, profile.slice_bytes, coded)
+        self._previews = Previews(self._rate, profile.slice_bytes, coded, coarser)
         rate = self._rate * MARGIN
         # A slice must fit into the bucket, or it would never go.
         self._largest = self._cost(profile.slice_bytes + 20)
@@ -256,7 +256,7 @@ class Sending:
         """Messages for everybody. current: the running pivot; wanted: pivots whose slices are still worth sending."""
         keep = list(wanted)
         for one in self.receivers.values():
-            also = [one.preview.pivot_id] if one.preview is not None and one.preview.stands_for in keep else []
+            also = [preview.pivot_id for preview in one.previews if preview.stands_for in keep]
             one.outbox.forget([*keep, *also])
             # Without its pivot keypoints are worth nothing, and the pivot is there sooner alone.
             blind = current is not None and not one.sees(current)
@@ -312,11 +312,15 @@ class Sending:
         got no part of that."""
         if receiver.lacks(epoch.pivot_id) and receiver.report.complete:
             found = self._previews.of(epoch.pivot_id)
-            if found is not None and not receiver.lacks(found.pivot_id):
-                receiver.preview = found
-            elif found is not None and not has_some and self._may_repeat(receiver, found.parts[0].total, now):
-                receiver.preview = found
-                receiver.outbox.put(found.parts, now)
+            there = [place for place, preview in enumerate(found) if not receiver.lacks(preview.pivot_id)]
+            if there:
+                receiver.previews = found[there[-1] :]
+            elif not has_some:
+                receiver.previews = ()
+                for preview in found:
+                    if self._may_repeat(receiver, preview.parts[0].total, now):
+                        receiver.previews = (*receiver.previews, preview)
+                        receiver.outbox.put(preview.parts, now)
         return receiver.told(epoch)
 
     def _join(self, peer: Peer, report: Report) -> None:
@@ -357,8 +361,9 @@ class Sending:
             receiver.outbox.put([part], now)
 
     def _parts(self, receiver: Receiver, pivot_id: bytes) -> list[PivotSlice]:
-        if receiver.preview is not None and receiver.preview.pivot_id == pivot_id:
-            return list(receiver.preview.parts)
+        for preview in receiver.previews:
+            if preview.pivot_id == pivot_id:
+                return list(preview.parts)
         data = self._coded(pivot_id)
         return [] if data is None else list(slices(data, self._slice_bytes))
 
@@ -390,19 +395,23 @@ class Sending:
             return False
         one.outbox.sent(item, now)
         self.bucket.spend(item.cost)
-        if item.part is not None and (one.preview is not None or one.outbox.books.sent):
+        if item.part is not None and (one.previews or one.outbox.books.sent):
             one.slice_after = now + SLICE_PACE * item.cost / self._rate
         self._account(one, item)
         self._replace_preview(one, now)
         return True
 
     def _replace_preview(self, one: Receiver, now: float) -> None:
-        """Once the pivot is on its way as a whole, the epoch is told as it is."""
-        if one.preview is None or one.lacks(one.preview.stands_for):
+        """Once something finer is on its way as a whole, the epoch is told with that: at last as it is."""
+        if not one.previews:
             return
-        stood_for, one.preview = one.preview.stands_for, None
-        if one.epoch is not None and one.epoch.pivot_id == stood_for:
-            one.outbox.put([one.epoch], now)
+        stood_for, before = one.previews[0].stands_for, len(one.previews)
+        if not one.lacks(stood_for):
+            one.previews = ()
+        while len(one.previews) > 1 and not one.lacks(one.previews[1].pivot_id):
+            one.previews = one.previews[1:]
+        if len(one.previews) < before and one.epoch is not None and one.epoch.pivot_id == stood_for:
+            one.outbox.put([one.told(one.epoch)], now)
 
     def _is_stuck(self, one: Receiver) -> bool:
         state = self._link.state(one.peer)

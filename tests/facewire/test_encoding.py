@@ -306,6 +306,8 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
     epoch = epochs_of(stays.feed(4))[0]
     assert (epoch.pivot_id, epoch.pivot_bytes) == (finer.pivot_id, len(finer.data))
     assert (finer.crop, finer.scene) == (first.crop, first.scene)
+    assert stays.encoding.coarser(finer.pivot_id) == first.data
+    assert stays.encoding.coarser(first.pivot_id) is None
     # Once, and a head that turns back finds the finer one.
     assert not of(PivotSlice, stays.feed(300))
     for yaw in (30.0, 0.0):

@@ -17,7 +17,7 @@ from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 from facewire.wire.packets import Parser
-from facewire.wire.pivot import decode_pivot, encode_pivot, slices
+from facewire.wire.pivot import PivotAssembler, content_id, decode_pivot, encode_pivot, slices
 from facewire.wire.returns import Report, Want, pack_report
 
 QUIET = Connection(0, 0, 0, 0.6, 0, 0.0, 0)
@@ -105,7 +105,11 @@ class Bench:
         self.epoch = Epoch(1, 0, 0, self.pivot_id, len(self.coded), 256, 25.0, 1, bytes(4), 1.0)
         self.link = Link()
         self.out: list[tuple[Message, str]] = []
-        self.sending = Sending(self.link, self.profile, self.known, lambda *what: self.out.append(what))
+        self.before: bytes | None = None
+        """What the pivot was before it was sent finer."""
+        self.sending = Sending(
+            self.link, self.profile, self.known, lambda *what: self.out.append(what), coarser=lambda _: self.before
+        )
         self.now = 0.0
         self.every = 8
         """Steps of 20 ms from one bundle to the next."""
@@ -311,8 +315,7 @@ def test_a_preview_is_made_while_a_hello_is_on_its_way() -> None:
     bench.link.quiet.append(7)
     bench.run(0.1)
     made = bench.sending._previews._last
-    assert made is not None
-    assert made.stands_for == bench.pivot_id
+    assert [preview.stands_for for preview in made] == [bench.pivot_id]
     assert bench.link.sent == {}
 
 
@@ -365,6 +368,29 @@ def test_who_joins_late_sees_a_preview_first_and_the_pivot_in_the_end() -> None:
             assert Bundle not in kinds[: kinds.index(preview)]
         else:
             assert pivot_id not in kinds[at:]
+
+
+def test_of_a_finer_pivot_what_it_was_before_comes_in_between() -> None:
+    bench = Bench("bgan")
+    bench.every = 24
+    bench.before = encode_pivot(decode_pivot(bench.coded), 2000)
+    middle = content_id(bench.before)
+    bench.link.join(b"a", hello(b"devA"))
+    bench.link.join(b"b", hello(b"devB", middle))
+    bench.run(40.0, 100)
+    small = bench.got(b"a", Epoch)[0]
+    assert isinstance(small, Epoch)
+    for identity, names in ((b"a", [small.pivot_id, middle, bench.pivot_id]), (b"b", [middle, bench.pivot_id])):
+        sent = bench.link.sent[identity]
+        assert list(dict.fromkeys(m.pivot_id for m in sent if isinstance(m, Epoch))) == names
+        assert list(dict.fromkeys(shown_with(sent))) == names
+        whole = PivotAssembler()
+        for place, message in enumerate(sent):
+            if isinstance(message, PivotSlice) and whole.add(message) is not None:
+                # Nothing is told of a picture before all of it was sent, but for the first.
+                told = next(n for n, m in enumerate(sent) if isinstance(m, Epoch) and m.pivot_id == message.pivot_id)
+                assert told > place or message.pivot_id == names[0]
+    assert not any(part.pivot_id == middle for part in bench.got(b"b", PivotSlice) if isinstance(part, PivotSlice))
 
 
 def test_a_reminder_does_not_name_a_pivot_that_is_still_on_its_way() -> None:
