@@ -14,7 +14,7 @@ from facewire.face.pose import HeadPose
 from facewire.pivots import Scene, Taken
 from facewire.shelf import MOST, OLDEST_SECONDS, Shelf
 from facewire.types import Crop
-from facewire.wire.pivot_store import content_id
+from facewire.wire.pivot import content_id, decode_pivot, encode_pivot
 
 
 def taken(seed: int, background: bool = True) -> Taken:
@@ -98,6 +98,17 @@ def test_the_next_run_animates_the_pivot_of_the_last_one() -> None:
     assert again.encoding.epoch.pivot_id == kept[0].pivot_id
 
 
+def test_of_a_picture_that_was_sent_twice_the_finer_one_is_used() -> None:
+    _, (kept,) = first_run()
+    data = encode_pivot(decode_pivot(kept.data), len(kept.data) - 100)
+    coarser = replace(kept, data=data, pivot_id=content_id(data))
+    for earlier in ([kept, coarser], [coarser, kept]):
+        again = Bench(paced=True)
+        again.encoding.recall(earlier)
+        again.feed(10)
+        assert again.encoding.pending == kept.pivot_id
+
+
 @pytest.mark.parametrize("change", ["pose", "person", "size", "place"])
 def test_another_picture_gets_a_pivot_of_its_own(change: str) -> None:
     _, (kept,) = first_run()
@@ -106,8 +117,6 @@ def test_another_picture_gets_a_pivot_of_its_own(change: str) -> None:
         again.head.yaw = 40.0
     elif change == "person":
         dark = np.full((256, 256, 3), 250, np.uint8)
-        from facewire.wire.pivot import encode_pivot
-
         data = encode_pivot(dark, 3000)
         kept = replace(kept, data=data, pivot_id=content_id(data))
     elif change == "size":
