@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 
 from facewire.decoding import Decoding
-from facewire.encoding import find_points
+from facewire.keyframes import find_points
 from facewire.networks import Networks, load_manifest, open_networks
 from facewire.types import Bundle, Epoch, KeypointFrame, Picture, PivotSlice
 from facewire.wire import avif

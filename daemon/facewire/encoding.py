@@ -19,52 +19,35 @@ followed, else the largest. No face yet: nothing is sent.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from facewire.deformation import Fitter, fit_bundle
 from facewire.face.crop import cut
 from facewire.finer import STAYED, Originals
+from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.likeness import look
-from facewire.networks import ENCODER, FITTING, Networks, Session, open_networks
+from facewire.networks import ENCODER, FITTING, Networks, open_networks
 from facewire.pivots import CutDetector, Decision, Limits, PivotPolicy, Scene, Taken, distance, preset, unlikeness
-from facewire.planes import resized, to_planes
 from facewire.profiles import Profile
-from facewire.still import calmed, settle
+from facewire.still import calmed
 from facewire.trellis import deformed
-from facewire.types import KEYPOINTS, Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, Points
+from facewire.types import Crop, Epoch, Frame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import content_id, decode_pivot, encode_pivot, slices
 
-CODED_SIZE = 256
 MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
 ALIKE = 0.09
 """Mean difference of thumbnails up to which an earlier run's pivot may show what the camera shows (see pivots.CUT)."""
-MAX_GAP_SECONDS = 50.0
-"""Longer pauses of a source are shortened to this, which receivers still believe."""
 
 
 class Meter(Protocol):
     """Measures what a coded picture shows (scene.SceneMeter)."""
 
     def measure(self, picture: Picture) -> Scene: ...
-
-
-@dataclass(frozen=True)
-class EncodingCounters:
-    """What happened so far. held: keypoint frames sent without a face; finer: pivots coded once more."""
-
-    frames: int = 0
-    keypoint_frames: int = 0
-    pivots: int = 0
-    reuses: int = 0
-    held: int = 0
-    finer: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,28 +58,6 @@ class Pending:
     taken: Taken
     is_sent: bool = False
     is_finer: bool = False
-
-
-class Numbers:
-    """Frame numbers out of the frames' times: the next one at least, further where a source paused."""
-
-    def __init__(self, fps: float, first: int = 0) -> None:
-        self.last = first - 1
-        self._fps = fps
-        self._time: float | None = None
-
-    def of(self, frame: Frame) -> int:
-        """The number of the next frame."""
-        gap = 0.0 if self._time is None else min(max(frame.time - self._time, 0.0), MAX_GAP_SECONDS)
-        self._time = frame.time
-        self.last += max(1, round(gap * self._fps))
-        return self.last
-
-
-def find_points(network: Session, coded: Picture) -> Points:
-    """Keypoints float32 [10, 2] of a coded picture."""
-    planes = resized(to_planes(coded), network.inputs["picture"][-1] or CODED_SIZE)
-    return np.asarray(network.run({"picture": planes})["keypoints"][0], np.float32)
 
 
 class Encoding:
@@ -416,20 +377,6 @@ class Encoding:
         pictures = {number: coded for number, _, coded in gathered if coded is not None}
         fitted = fit_bundle(fitter, message, epoch, pictures)
         return [*deformed([message], [fitted], fitter.kind, self.profile.live_deformation_bytes)]
-
-
-def bundle(epoch: Epoch, frames: Sequence[tuple[int, Points | None]]) -> Bundle:
-    """One message of keypoint frames: numbers with points float [10, 2], or None where there was no face."""
-    found = [points for _, points in frames if points is not None]
-    raw = epoch.reference is None
-    settled: Iterator[Any] = iter(found if epoch.reference is None else settle(found, epoch.step, epoch.reference))
-    points: Any = np.zeros((KEYPOINTS, 2), np.float32 if raw else np.int16)
-    out = []
-    for number, seen in frames:
-        if seen is not None:
-            points = next(settled)
-        out.append(KeypointFrame(number, points, seen is None))
-    return Bundle(epoch.number, tuple(out))
 
 
 def open_encoding(

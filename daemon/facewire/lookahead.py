@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from facewire.budget import Budget
 from facewire.deformation import Fitter, fit_bundle
-from facewire.encoding import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.face.crop import cut
+from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.likeness import unlike
 from facewire.networks import SENDER, Networks, open_networks
 from facewire.pivots import CutDetector

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from facewire.decoding import Counters
-from facewire.encoding import EncodingCounters
+from facewire.keyframes import EncodingCounters
 from facewire.ledger import Costs
 from facewire.playout import PlayoutCounters
 from facewire.transport import Traffic

@@ -13,9 +13,9 @@ from tests.facewire.test_encoding import Bench, camera
 
 from facewire.config import load_encoder
 from facewire.encoder import Encoder, run
-from facewire.encoding import EncodingCounters
 from facewire.errors import ConfigError, FacewireError
 from facewire.hub import Arrival, Hub, HubCounters, Peer, Totals
+from facewire.keyframes import EncodingCounters
 from facewire.profiles import profile
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier

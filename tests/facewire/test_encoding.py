@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facewire.encoding import CODED_SIZE, Encoding
+from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
 from facewire.face.pose import HeadPose
 from facewire.finer import STAYED
+from facewire.keyframes import CODED_SIZE
 from facewire.ladder import shaped
 from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
