@@ -26,11 +26,12 @@ __all__ = ["PivotAssembler", "PivotCache", "content_id", "decode_pivot", "encode
 PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
 """libaom's speeds: at 256x256 an encode takes 3 ms at 10 and 36 ms at 6 (one x86 core), for 15 % fewer bytes. At 3 it
 takes eight times as long, and what is shown has 8 % less LPIPS at equal bytes."""
-FULL_ENOUGH = (0.93, 0.75, 0.0)
+FULL_ENOUGH, PATIENTLY = (0.93, 0.75, 0.0), (0.98, 0.96, 0.0)
 """A pivot that fills this part of its allowance is not worth another attempt, after the first, second and third one."""
 _SAVED = ((0, 0.08), (10, 0.10), (20, 0.15), (30, 0.185), (50, 0.195), (70, 0.15), (90, 0.09), (100, 0.06))
 """log(bytes at PROBE_SPEED / bytes at FINAL_SPEED) by quality; mean of 12 portraits, standard deviation 0.03."""
-_MARGIN = 0.03
+_MARGIN, _MARGIN_LATER = 0.03, 0.01
+"""What the slow encode is expected to stay below the allowance, before and after the first attempt."""
 
 
 def encode_pivot(picture: Picture, max_bytes: int, speed: int = FINAL_SPEED) -> bytes:
@@ -70,19 +71,19 @@ def _search(picture: Picture, allowed: int, speed: int) -> bytes | None:
         low, high = 0, 100
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if expected(middle) <= math.log(allowed) - _MARGIN else (low, middle - 1)
+            low, high = (middle, high) if expected(middle) <= math.log(allowed) - margin else (low, middle - 1)
         return low
 
-    correction = 0.0
+    correction, margin = 0.0, _MARGIN
     quality = highest()
     best = probe(quality) if len(probe(quality)) <= allowed else None
-    for enough in FULL_ENOUGH:
+    for enough in FULL_ENOUGH if speed >= FINAL_SPEED else PATIENTLY:
         coded = _encode(picture, quality, speed)
         fits = len(coded) <= allowed
         best = coded if fits else best
         if fits and len(coded) >= enough * allowed:
             break
-        correction += math.log(len(coded)) - expected(quality)
+        correction, margin = correction + math.log(len(coded)) - expected(quality), _MARGIN_LATER
         before, quality = quality, highest()
         if quality == before:
             break
