@@ -64,7 +64,9 @@ def _search(picture: Picture, allowed: int, speed: int) -> bytes | None:
 
     def expected(quality: int) -> float:
         """log(bytes) that the slow encode at `quality` will take, as far as is known by now."""
-        return math.log(len(probe(quality))) - _saved(quality) + correction
+        tried = sorted(wrong)
+        off = float(np.interp(quality, tried, [wrong[one] for one in tried])) if tried else 0.0
+        return math.log(len(probe(quality))) - _saved(quality) + off
 
     def highest() -> int:
         """The highest quality (0 to 100) that is expected to fit."""
@@ -74,7 +76,8 @@ def _search(picture: Picture, allowed: int, speed: int) -> bytes | None:
             low, high = (middle, high) if expected(middle) <= math.log(allowed) - margin else (low, middle - 1)
         return low
 
-    correction, margin = 0.0, _MARGIN
+    wrong: dict[int, float] = {}
+    margin = _MARGIN
     quality = highest()
     best = probe(quality) if len(probe(quality)) <= allowed else None
     for enough in FULL_ENOUGH if speed >= FINAL_SPEED else PATIENTLY:
@@ -83,7 +86,8 @@ def _search(picture: Picture, allowed: int, speed: int) -> bytes | None:
         best = coded if fits else best
         if fits and len(coded) >= enough * allowed:
             break
-        correction, margin = correction + math.log(len(coded)) - expected(quality), _MARGIN_LATER
+        wrong[quality] = math.log(len(coded)) - math.log(len(probe(quality))) + _saved(quality)
+        margin = _MARGIN_LATER
         before, quality = quality, highest()
         if quality == before:
             break
