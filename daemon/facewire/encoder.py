@@ -136,7 +136,7 @@ class Encoder:
         sending.pump(now)
         self._economy.look(now, time.time(), self._link.totals)
         pending = self._encoding.pending
-        if pending is not None and sending.delivered(pending):
+        if pending is not None and sending.delivered(pending, everywhere=self._encoding.refining):
             self._encoding.pivot_sent(pending)
 
     def _queue(self, messages: list[Message], now: float) -> None:

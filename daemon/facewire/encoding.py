@@ -129,6 +129,11 @@ class Encoding:
         """Content id of the pivot that waits for its slices to be sent."""
         return None if self._pending is None else self._pending.taken.pivot_id
 
+    @property
+    def refining(self) -> bool:
+        """Whether that pivot is a finer one, which has time until everybody has it."""
+        return self._pending is not None and self._pending.is_finer
+
     def push(self, frame: Frame) -> list[Message]:
         """Take the next frame; returns what is to be sent now, in order."""
         self._numbers.of(frame)

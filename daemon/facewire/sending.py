@@ -263,8 +263,10 @@ class Sending:
             mine = [message for message in messages if not self._is_useless(message, one, blind)]
             one.outbox.put([one.told(m) if isinstance(m, Epoch) else m for m in mine], now)
 
-    def delivered(self, pivot_id: bytes) -> bool:
-        """Whether no slice of this pivot waits for a receiver that can be reached."""
+    def delivered(self, pivot_id: bytes, everywhere: bool = False) -> bool:
+        """Whether no slice of this pivot waits for a receiver that can be reached; everywhere: whether all have it."""
+        if everywhere:
+            return not any(one.lacks(pivot_id) for one in self.receivers.values())
         return not any(one.outbox.holds(pivot_id) and not self._is_dark(one) for one in self.receivers.values())
 
     def pump(self, now: float) -> None:

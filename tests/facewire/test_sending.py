@@ -393,6 +393,16 @@ def test_of_a_finer_pivot_what_it_was_before_comes_in_between() -> None:
     assert not any(part.pivot_id == middle for part in bench.got(b"b", PivotSlice) if isinstance(part, PivotSlice))
 
 
+def test_a_finer_pivot_waits_for_who_cannot_be_reached() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.link.join(b"b", hello(b"devB"))
+    bench.run(0.02)
+    assert not bench.sending.delivered(bench.pivot_id, everywhere=True)
+    bench.run(4.0, 100)
+    assert bench.sending.delivered(bench.pivot_id, everywhere=True)
+
+
 def test_a_reminder_does_not_name_a_pivot_that_is_still_on_its_way() -> None:
     bench = Bench("bgan")
     bench.every = 24
