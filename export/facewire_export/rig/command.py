@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +46,6 @@ def main(options: argparse.Namespace) -> int:
     if unknown:
         raise ConfigError(f"no scenario {unknown[0]!r}; there are: {', '.join(known)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the network is taken down on the way out
     for name in options.scenarios or known:
         scenario = known[name] if options.seconds is None else known[name].lasting(options.seconds)
         changes = {"networks": options.networks, "ip": options.ip, "curve": False if options.plain else None}

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,25 +158,6 @@ def test_the_rig_in_short_form(ip: int) -> None:
         assert event["do"] == "outage"
         assert figures["packets_lost"] > 0
         assert result["curves"]["ages"][-1][1] < 6.0  # live after the outage; generous, for tests share the machine
-
-
-def test_a_rig_that_is_ended_takes_its_network_down(tmp_path: Path) -> None:
-    if (why := unavailable()) is not None:
-        pytest.skip(f"the rig cannot run here: {why}")
-
-    def networks(of: int) -> list[str]:
-        listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
-        return [line for line in listed.splitlines() if line.startswith(f"fw{of}")]
-
-    command = [sys.executable, "-m", "facewire_export.cli", "link", "lan", "--seconds", "60", "--out", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as rig:
-        limit = time.monotonic() + 30
-        while len(networks(rig.pid)) < 2 and time.monotonic() < limit:
-            time.sleep(0.1)
-        assert networks(rig.pid)
-        rig.terminate()
-        assert rig.wait(30) == 128 + signal.SIGTERM
-    assert networks(rig.pid) == []
 
 
 def test_the_table_has_a_line_for_each_result_and_each_event(tmp_path: Path) -> None:
