@@ -169,9 +169,8 @@ class Encoding:
     @property
     def in_use(self) -> list[Taken]:
         """The pivot that is animated, and the one on its way."""
-        running = self._policy.current if self._epoch is not None else None
         pending = None if self._pending is None else self._pending.taken
-        return [taken for taken in (running, pending) if taken is not None]
+        return [taken for taken in (self._policy.current, pending) if taken is not None]
 
     def coarser(self, pivot_id: bytes) -> bytes | None:
         """The coded pivot in whose place a finer one came last; None for other pivots."""
@@ -182,7 +181,7 @@ class Encoding:
         coarser = profile.keypoint_step != self.profile.keypoint_step
         self.profile = profile
         self._policy.set_interval(profile.pivot_interval)
-        if self._pending is not None and self._pending.is_finer and (coarser or not profile.finer_bytes):
+        if self.refining and (coarser or not profile.finer_bytes):
             self._pending = None
         if coarser and self._pending is None and self._policy.current is not None and self._epoch is not None:
             # The grid belongs to the epoch: a new one, with the same pivot.
@@ -260,7 +259,7 @@ class Encoding:
     def _choose_pivot(self, coded: Picture, crop: Crop) -> list[Message]:
         """Asks the policy; returns the slices of a new pivot."""
         current = self._policy.current
-        if self._pending is not None and not self._pending.is_finer:
+        if self._pending is not None and not self.refining:
             return []  # one at a time: a slow link would never finish any
         if current is not None and crop == current.crop:
             if self._cuts.update(coded):
@@ -377,7 +376,7 @@ class Encoding:
         message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps))
         if fitter is None or not self.deforming or not self.profile.live_deformation:
             return [message]
-        if self._pending is not None and not self._pending.is_finer:
+        if self._pending is not None and not self.refining:
             return [message]  # a pivot on its way needs the bytes more
         pictures = {number: coded for number, _, coded in gathered if coded is not None}
         fitted = fit_bundle(fitter, message, epoch, pictures)

@@ -29,7 +29,7 @@ from facewire_export.evaluation.scoring import (
     is_seldom,
     is_thorough,
     is_watched,
-)  # fmt: skip
+)
 from facewire_export.judge import Judge, Seen
 
 WEIGHTS = default_weights()
