@@ -391,16 +391,18 @@ def open_encoding(
     pivots: str = "adaptive",
     limits: Limits | None = None,
     paced: bool = False,
+    networks: Networks | None = None,
 ) -> Encoding:
     """Encoding with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency.
 
-    models: directory of the networks, "" for the installed ones; pivots: one of pivots.PRESETS.
+    models: directory of the networks, "" for the installed ones; pivots: one of pivots.PRESETS. networks: those that
+    are open already, in whose place `models` and `threads` say nothing.
     """
     from facewire.face.finder import FaceFinder
     from facewire.scene import SceneMeter
 
     names = tuple(name for name in ENCODER if profile.live_deformation or name not in FITTING)
-    networks = open_networks(models, threads, names)
+    networks = networks or open_networks(models, threads, names)
     policy = PivotPolicy(profile.pivot_interval, fps, preset(pivots, limits or Limits()), pivots != "first")
     return Encoding(
         networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, paced=paced

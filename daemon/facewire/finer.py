@@ -33,9 +33,12 @@ class Originals:
             self._pictures.popitem(last=False)
 
     def finer(self, taken: Taken, max_bytes: int) -> Taken | None:
-        """The pivot in up to `max_bytes` bytes; None where that is not worth it, or was done already."""
-        picture = self._pictures.pop(taken.pivot_id, None)
+        """The pivot in up to `max_bytes` bytes; None where that is not worth it, or it is the finer one itself."""
+        picture = self._pictures.get(taken.pivot_id)
         if picture is None or max_bytes < WORTH * len(taken.data):
             return None
         data = encode_pivot(picture, max_bytes)
-        return None if len(data) < WORTH * len(taken.data) else replace(taken, pivot_id=content_id(data), data=data)
+        if len(data) < WORTH * len(taken.data):  # nothing more is in it
+            del self._pictures[taken.pivot_id]
+            return None
+        return replace(taken, pivot_id=content_id(data), data=data)

@@ -40,13 +40,13 @@ from facewire.wire.bundles import MAX_BUNDLE_FRAMES
 from facewire.wire.deformation import most_frames
 from facewire.wire.keypoints import to_grid
 from facewire.wire.packets import MAX_SLICE_BYTES, Packer, pack
-from facewire.wire.pivot import FINAL_SPEED, PATIENT_SPEED, content_id, encode_pivot, slices
+from facewire.wire.pivot import FINAL_SPEED, PATIENT_SPEED, PROBE_SPEED, content_id, encode_pivot, slices
 
 STRETCH_SECONDS = 20.0
 SAMPLES, CANDIDATES, REMEMBERED = 8, 4, 4
 """Frames that a pivot is scored on, frames of a stretch that are tried as pivots, earlier pivots that are."""
 DRAFT_BYTES = 12_000
-"""Size at which candidates are compared with one another."""
+"""Size at which candidates are compared with one another, coded quickly."""
 SWITCH = 0.03
 """What a change of pivot must gain in unlikeness, summed over the samples: each one is seen."""
 FRESH = 0.2
@@ -355,7 +355,7 @@ class Plan:
     def _candidates(self) -> Iterator[list[Seen]]:
         """The best frame alone, and with the one that helps it most, if there is room for two."""
         tried = _varied(self._faces, CANDIDATES)
-        drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES, FINAL_SPEED).data) for seen in tried])
+        drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES, PROBE_SPEED).data) for seen in tried])
         best = int(drafts.mean(1).argmin())
         yield [tried[best]]
         if len(tried) > 1 and self._allowed >= 2 * LEAST_PIVOT:
@@ -411,10 +411,17 @@ def _varied(faces: Sequence[Seen], most: int) -> list[Seen]:
 
 
 def open_lookahead(
-    profile: Profile, models: str = "", fps: float = 25.0, threads: int = 2, pivots: str = "adaptive", first: int = 0
+    profile: Profile,
+    models: str = "",
+    fps: float = 25.0,
+    threads: int = 2,
+    pivots: str = "adaptive",
+    first: int = 0,
+    networks: Networks | None = None,
 ) -> Lookahead:
-    """Lookahead with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency."""
+    """Lookahead with the real parts: installed networks (or those that are open already), MediaPipe. Raises ModelError,
+    MissingDependency."""
     from facewire.face.finder import FaceFinder
 
-    networks = open_networks(models, threads, SENDER)
+    networks = networks or open_networks(models, threads, SENDER)
     return Lookahead(networks, profile, FaceFinder(), fps, pivots != "first", first)

@@ -1,4 +1,4 @@
-"""A pivot in more bytes: once, and only where they bring something."""
+"""A pivot in more bytes, only where they bring something."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def taken(picture: Picture, max_bytes: int) -> Taken:
     return Taken(content_id(data), data, Crop(1, 2, 64), Scene(), picture.shape)
 
 
-def test_the_same_picture_in_more_bytes_and_once(picture: Picture) -> None:
+def test_the_same_picture_in_more_bytes(picture: Picture) -> None:
     originals, first = Originals(), taken(picture, 1000)
     originals.keep(first.pivot_id, picture)
     finer = originals.finer(first, 4000)
@@ -30,7 +30,16 @@ def test_the_same_picture_in_more_bytes_and_once(picture: Picture) -> None:
     assert (finer.crop, finer.scene, finer.shape) == (first.crop, first.scene, first.shape)
     errors = [np.abs(decode_pivot(one.data).astype(int) - picture).mean() for one in (first, finer)]
     assert errors[1] < 0.9 * errors[0]
-    assert originals.finer(first, 4000) is None
+    assert originals.finer(finer, 8000) is None  # it is the finer one
+
+
+def test_what_was_not_possible_or_did_not_arrive_may_be_tried_again(picture: Picture) -> None:
+    originals, first = Originals(), taken(picture, 1000)
+    originals.keep(first.pivot_id, picture)
+    assert originals.finer(first, 0) is None
+    sent_in_vain = originals.finer(first, 4000)
+    assert sent_in_vain is not None
+    assert originals.finer(first, 4000) == sent_in_vain
 
 
 def test_no_finer_one_where_it_brings_nothing(picture: Picture) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from facewire.encoding import Encoding, open_encoding
 from facewire.errors import FacewireError
+from facewire.lookahead import Lookahead, open_lookahead
 from facewire.networks import Networks, load_manifest
 from facewire.pivots import Limits
 from facewire.planes import Planes, to_picture
@@ -77,20 +78,23 @@ def limits_of(point: Ours) -> Limits:
     return Limits(turn, turn, turn, usual.background * turn / usual.yaw)
 
 
-def code(footage: Footage, point: Ours, folder: Path, models: str = "") -> Stream:
+def code(footage: Footage, point: Ours, folder: Path, networks: Networks) -> Stream:
     """The clip as a .fw file: by `facewire compress`, or by a camera's steps where the point is live. Raises
-    FacewireError."""
+    FacewireError. networks: a sender's."""
     from facewire.files import compress
 
     coded, report = folder / "clip.fw", folder / "report.json"
     pivots = "adaptive" if point.turn else "first"
 
-    def camera(profile: Profile, fps: float) -> Encoding:
-        return open_encoding(profile, models, fps, 1, pivots, limits_of(point))
+    def encoder(profile: Profile, fps: float) -> Encoding | Lookahead:
+        if point.live:
+            return open_encoding(profile, fps=fps, pivots=pivots, limits=limits_of(point), networks=networks)
+        return open_lookahead(profile, fps=fps, pivots=pivots, networks=networks)
 
-    encoder = camera if point.live else None
     keypoints = "bare" if point.bare else "coded"
-    compress(footage.source, coded, point.profile, point.skip, pivots, report, models, encoder, keypoints=keypoints)
+    compress(
+        footage.source, coded, point.profile, point.skip, pivots, report, encoder=encoder, keypoints=keypoints
+    )
     return stream_of(tuple(read_packets(coded)), json.loads(report.read_text("utf-8")), profile_of(point))
 
 
@@ -161,7 +165,7 @@ def show_all(
 
     keep: is given each shown picture of points that show every frame, with the point's name (for players).
     """
-    scorings = {point.name: Scoring(reference, point.every_frame) for point in points}
+    scorings = {point.name: Scoring(reference, point.every_frame, point.watched) for point in points}
     showers = {point.name: shower(point, networks, models) for point in points}
     spent = {point.name: {"show": 0.0, "score": 0.0} for point in points}
     count = len(reference)

@@ -32,6 +32,8 @@ class Ours:
     """Live: degrees of head turn that ask for a new pivot; 0: never. The background's limit moves with it."""
     every_frame: bool = False
     """Show every frame, not only those that are scored: for the page with players."""
+    watched: bool = True
+    """Score what frames do that follow each other (flicker, VMAF)."""
 
     @property
     def stream(self) -> tuple[str, int, bool, bool, float]:
@@ -97,9 +99,12 @@ OURS = (
     Ours("bgan-skip3", "3 interpolated", skip=3),
     # Table 3: side of the upscaler's window.
     Ours("bgan-bicubic", "bicubic", show="bicubic"),
-    *(Ours(f"bgan-patch{side}", f"{side}x{side}", show="patch", patch=side) for side in (16, 32, 64, 128)),
+    *(
+        Ours(f"bgan-patch{side}", f"{side}x{side}", show="patch", patch=side, watched=False)
+        for side in (16, 32, 64, 128)
+    ),
     # Table 4: how far the head may turn. On `lan`, where the link does not hold pivots back (15 is `lan-live`).
-    *(Ours(f"lan-turn{turn}", f"{turn}°" if turn else "never", "lan", live=True, turn=turn) for turn in (0, 5, 10, 30)),
+    *(Ours(f"lan-turn{turn}", f"{turn}°" if turn else "never", "lan", live=True, turn=turn) for turn in (0, 5, 30)),
 )
 
 _QUALITIES: dict[tuple[str, str], dict[int, tuple[int, ...]]] = {

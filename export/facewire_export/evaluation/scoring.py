@@ -1,8 +1,10 @@
 """One clip's shown pictures against its real ones. What is dear is taken on few frames, what is cheap on more.
 
-    every 5th frame     PSNR, features for the Fréchet distance, all that landmarks say (faces.py)
+    every 5th frame     PSNR, all that landmarks say (faces.py); every second time features for the Fréchet distance
     every 23rd frame    SSIM, LPIPS, identity; two times in five the LPIPS of the other backbone
-    6 frames in 25      flicker, on frames that follow each other; every second time VMAF
+    6 frames in 25      flicker, on frames that follow each other; every third time VMAF
+
+Codecs, whose frames are all coded alike, are judged on every second one of the first two kinds.
 
 5, 23 and 25 have no divisor in common with 2, 3 or 4, so that keypoint frames and interpolated frames are met alike.
 The first frame is left out: it is the pivot's, or a codec's intra picture.
@@ -28,19 +30,29 @@ from facewire_export.judge import Judge, Seen
 from facewire_export.metrics import Flicker, mean_db, psnr
 
 OFTEN, SELDOM = 5, 23
-VERSION = 4
+VERSION = 5
 """Raise it when what is coded or scored changes: records of another version are measured again. The test that
 recomputes a part of results/ fails when that was forgotten."""
 
 
 def is_often(number: int) -> bool:
-    """Whether frame `number` gets PSNR, features and landmarks."""
+    """Whether frame `number` gets PSNR and landmarks."""
     return number % OFTEN == OFTEN // 2
 
 
 def is_seldom(number: int) -> bool:
     """Whether frame `number` gets the dear scores."""
     return number % SELDOM == SELDOM // 2
+
+
+def is_even(number: int, every: int) -> bool:
+    """Whether frame `number`, one of every `every`, is each second one of them."""
+    return number // every % 2 == 0
+
+
+def is_described(number: int) -> bool:
+    """Whether frame `number` gets features: every second one that `is_often` names."""
+    return is_often(number) and is_even(number, OFTEN)
 
 
 def is_followed(number: int) -> bool:
@@ -55,7 +67,7 @@ def is_thorough(number: int) -> bool:
 
 def is_watched(number: int) -> bool:
     """Whether frame `number` is looked at for VMAF."""
-    return is_followed(number) and number % 50 < 25
+    return is_followed(number) and number % 75 < 25
 
 
 @dataclass(frozen=True)
@@ -97,8 +109,8 @@ class Reference:
         return self._landmarks[number]
 
     def features(self) -> frechet.Features:
-        """float32 [n, 512] of the frames that `is_often` names."""
-        chosen = [self.picture(number) for number in range(len(self)) if is_often(number)]
+        """float32 [n, 512] of the frames that `is_described` names."""
+        chosen = [self.picture(number) for number in range(len(self)) if is_described(number)]
         return describe(self.judge, chosen)
 
 
@@ -113,9 +125,12 @@ def describe(judge: Judge, pictures: list[Picture]) -> frechet.Features:
 class Scoring:
     """Takes a point's shown frames in order; keeps scores, not pictures."""
 
-    def __init__(self, reference: Reference, every_frame: bool = False) -> None:
-        """every_frame: have every frame made, because somebody else looks at all of them."""
-        self._reference, self._every_frame = reference, every_frame
+    def __init__(
+        self, reference: Reference, every_frame: bool = False, watched: bool = True, thin: bool = False
+    ) -> None:
+        """every_frame: have every frame made, because somebody else looks at all of them; watched: score flicker and
+        VMAF (NaN otherwise); thin: judge fewer frames, as for a codec."""
+        self._reference, self._every_frame, self._watched, self._thin = reference, every_frame, watched, thin
         self._psnr: list[float] = []
         self._rows: list[dict[str, float]] = []
         self._features: list[frechet.Features] = []
@@ -132,7 +147,9 @@ class Scoring:
     def add(self, show: Callable[[], Picture]) -> Picture | None:
         """The next frame, made by `show` if it is looked at; returns it then. Frames after the last are not judged."""
         number, self._number = self._number, self._number + 1
-        often, seldom, followed = is_often(number), is_seldom(number), is_followed(number)
+        often = is_often(number) and (not self._thin or is_even(number, OFTEN))
+        seldom = is_seldom(number) and (not self._thin or is_even(number, SELDOM))
+        followed = self._watched and is_followed(number)
         if number >= len(self._reference) or not (often or seldom or followed or self._every_frame):
             return None
         picture = show()
@@ -147,8 +164,9 @@ class Scoring:
         judge = self._reference.judge
         if often:
             self._psnr.append(psnr(real, picture))
-            self._features.append(describe(judge, [picture]))
             self._faces.add(self._reference.landmarks(number), judge.landmarks(picture))
+        if is_described(number):
+            self._features.append(describe(judge, [picture]))
         if seldom:
             seen = judge.look(picture, is_thorough(number))
             self._rows.append(judge.compare(self._reference.seen(number), seen))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facewire.errors import FacewireError
-from facewire.networks import Networks, open_networks
+from facewire.networks import ENCODER, SENDER, Networks, open_networks
 from facewire.types import Picture
 from facewire_export.dataset import ClipEntry
 from facewire_export.evaluation import codecs, footage, frechet, ours
@@ -24,6 +24,9 @@ from facewire_export.evaluation.transport import rtp
 from facewire_export.judge import Judge
 from facewire_export.machine import cpu_seconds
 from facewire_export.sheets import contact_sheet, save_png, strip
+
+ROLES = tuple(dict.fromkeys((*ENCODER, *SENDER)))
+"""What cameras, files and receivers need."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,11 @@ class Worker:
 
     def _ours(self, reference: Reference, points: Sequence[Ours], done: Done) -> None:
         if self._networks is None:
-            self._networks = open_networks(self._setup.models, 1)
+            self._networks = open_networks(self._setup.models, 1, ROLES)
         clip, fps = reference.footage.entry.name, reference.footage.fps
         with tempfile.TemporaryDirectory(prefix="facewire-evaluate-") as folder, contextlib.ExitStack() as stack:
             began = cpu_seconds()
-            stream = ours.code(reference.footage, points[0], Path(folder), self._setup.models)
+            stream = ours.code(reference.footage, points[0], Path(folder), self._networks)
             coding = (cpu_seconds() - began) / len(points)
             players = {}
             for point in points:
@@ -166,7 +169,7 @@ class Worker:
         coding = cpu_seconds() - began
         began = cpu_seconds()
         player = self._player(point.name, clip.entry.name, clip.fps) if point.player else None
-        scoring = Scoring(reference, player is not None)
+        scoring = Scoring(reference, player is not None, thin=True)
         count = 0
         with player or contextlib.nullcontext():
             for show in codecs.decode(coded):

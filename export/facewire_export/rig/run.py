@@ -7,7 +7,7 @@ import random
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ SETTLE = 20.0
 """Seconds after the first picture from which the usual age of the picture is taken."""
 MOST_AGES = 600
 """Points of the curve (seconds since the start, age of the shown picture) in a result."""
+MOST_SIZES = 240
+"""... and of each daemon's (seconds since the start, resident MB)."""
 RANDOM = ("outage", "outage", "kill-encoder", "kill-decoder", "readdress", "strangers")
 LASTING = ("outage", "outage", "readdress", "strangers")
 """Random deeds of the middle half, where both daemons live on: a leak shows only in a long life."""
@@ -171,8 +173,9 @@ def _figures(
         "packets_lost": tunnel.lost,
         "longest_freeze_s": measure.delays(frames, calm_from, end, scenario.delay).get("longest_freeze_s"),
     }
-    if play.memory:
-        figures["memory"] = _memory(play)
+    lives = _longest_lives(play)
+    if lives:
+        figures["memory"] = {name: _memory(points) for name, points in lives.items()}
     broken = [deed.back - deed.event.seconds for deed in play.deeds if deed.event.do in BREAKS]
     figures["books"] = books.balance(taken, screen, [*broken, end])
     if taken.statuses:
@@ -192,7 +195,11 @@ def _figures(
     ages = [[round(at - began, 1), round(age, 2)] for at, age in measure.ages(frames, began, end)]
     every = max(1, len(ages) // MOST_AGES)
     seconds = measure.each_second([p for p in tunnel.packets if began <= p.time <= end], began, end)
-    curves = {"ages": ages[::every], "bytes_each_second": seconds}
+    sizes = {
+        name: [[round(at), round(size, 1)] for at, size in points[:: max(1, len(points) // MOST_SIZES)]]
+        for name, points in lives.items()
+    }
+    curves = {"ages": ages[::every], "bytes_each_second": seconds, "megabytes": sizes}
     return {"figures": figures, "events": events, "warnings": warnings[:200], "curves": curves}
 
 
@@ -213,23 +220,24 @@ def _event(
     return out
 
 
-def _memory(play: _Play) -> dict[str, Any]:
-    """Resident MB of each daemon's longest life, and its slope over that life's second half in MB an hour."""
+def _longest_lives(play: _Play) -> dict[str, list[tuple[float, float]]]:
+    """(seconds, resident MB) of each daemon's longest life."""
     lives: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
     for at, sizes in play.memory:
         for life, size in sizes.items():
             lives[life].append((at, size / 1e6))
-    out = {}
-    for name in sorted({name for name, _ in lives}):
-        points = max((points for (whose, _), points in lives.items() if whose == name), key=len)
-        half = points[len(points) // 2 :]
-        slope = measure.slope(half)
-        out[name] = {
-            "megabytes_last": round(points[-1][1], 1),
-            "megabytes_most": round(max(size for _, size in points), 1),
-            "life_s": round(points[-1][0] - points[0][0]),
-            "slope_mb_per_hour": None if slope is None else round(slope * 3600, 2),
-        }
-    return out
+    names = sorted({name for name, _ in lives})
+    return {name: max((points for (whose, _), points in lives.items() if whose == name), key=len) for name in names}
+
+
+def _memory(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Resident MB of a life, and its slope over that life's second half in MB an hour."""
+    slope = measure.slope(points[len(points) // 2 :])
+    return {
+        "megabytes_last": round(points[-1][1], 1),
+        "megabytes_most": round(max(size for _, size in points), 1),
+        "life_s": round(points[-1][0] - points[0][0]),
+        "slope_mb_per_hour": None if slope is None else round(slope * 3600, 2),
+    }
 
 
