@@ -62,7 +62,8 @@ def paper_tables(results: Results) -> list[Table]:
         _ablation(
             results,
             "Table 2: interpolated frames between two keypoint frames",
-            {"bgan-skip0": "0", MAIN: "1", "bgan-skip2": "2", "bgan-skip3": "3"},
+            {"bgan-skip0": "0", "bgan-bare": "1", "bgan-skip2": "2", "bgan-skip3": "3"},
+            "Without deformations, as in the paper.",
         ),
         _ablation(
             results,

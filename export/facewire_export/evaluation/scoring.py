@@ -2,11 +2,11 @@
 
     every 5th frame     PSNR, all that landmarks say (faces.py); every second time features for the Fréchet distance
     every 23rd frame    SSIM, LPIPS, identity; two times in five the LPIPS of the other backbone
-    6 frames in 25      flicker, on frames that follow each other; every third time VMAF
+    6 frames in 50      flicker, on frames that follow each other; every second time VMAF
 
 Codecs, whose frames are all coded alike, are judged on every second one of the first two kinds.
 
-5, 23 and 25 have no divisor in common with 2, 3 or 4, so that keypoint frames and interpolated frames are met alike.
+5 and 23 have no divisor in common with 2, 3 or 4, so that keypoint frames and interpolated frames are met alike.
 The first frame is left out: it is the pivot's, or a codec's intra picture.
 """
 
@@ -57,7 +57,7 @@ def is_described(number: int) -> bool:
 
 def is_followed(number: int) -> bool:
     """Whether frame `number` is looked at for flicker."""
-    return 10 <= number % 25 < 16
+    return 10 <= number % 50 < 16
 
 
 def is_thorough(number: int) -> bool:
@@ -67,7 +67,7 @@ def is_thorough(number: int) -> bool:
 
 def is_watched(number: int) -> bool:
     """Whether frame `number` is looked at for VMAF."""
-    return is_followed(number) and number % 75 < 25
+    return is_followed(number) and number % 100 < 50
 
 
 @dataclass(frozen=True)
