@@ -27,9 +27,10 @@ import av
 import cv2
 import torch
 
-from facewire import files, lookahead
+from facewire import files
 from facewire.decoding import Decoding
 from facewire.networks import load_manifest, open_networks
+from facewire.plan import Plan
 from facewire.types import Bundle, Picture
 from facewire.wire.container import read_packets
 from facewire_export.lpips import load_lpips, to_tensor
@@ -46,12 +47,12 @@ def source_pictures(path: Path, side: int) -> Iterator[Picture]:
             yield enlarged(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), side)
 
 
-def one_at_most(plan: lookahead.Plan) -> Any:
+def one_at_most(plan: Plan) -> Any:
     """Plan._candidates without its pairs."""
     return (picked for picked in CANDIDATES(plan) if len(picked) == 1)
 
 
-CANDIDATES = lookahead.Plan._candidates
+CANDIDATES = Plan._candidates
 
 
 def main() -> int:
@@ -91,7 +92,7 @@ def main() -> int:
             wanted = {int(len(pictures) * (at + 0.6) / options.samples) // 2 * 2 for at in range(options.samples)}
             real = {n: cv2.resize(pictures[n], (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for n in wanted}
             for profile, way in WAYS[: options.ways]:
-                lookahead.Plan._candidates = one_at_most if way == "one" else CANDIDATES  # type: ignore[method-assign]
+                Plan._candidates = one_at_most if way == "one" else CANDIDATES  # type: ignore[method-assign]
                 out = Path(folder, "clip.fw")
                 report = files.compress(clip, out, profile, pivots="first" if way == "first" else "adaptive")
                 row = {"clip": clip.stem, "profile": profile, "way": way, **report.as_json()}

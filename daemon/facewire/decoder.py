@@ -25,23 +25,20 @@ import cv2
 
 from facewire.config import DecoderConfig, DecoderNetworkConfig
 from facewire.decoding import Decoding, Rebuilt
-from facewire.errors import PacketError, UnplacedError
 from facewire.inbox import Inbox
 from facewire.logs import Fault
 from facewire.networks import Networks, open_networks
 from facewire.playout import Playout
+from facewire.reception import Receiver, Reception
 from facewire.record import Recorder, recorder
-from facewire.reporting import Reading, Reporting
 from facewire.service import Notifier
 from facewire.sinks import SinkSet
 from facewire.slate import slate
 from facewire.status import DecoderStatus
 from facewire.trace import Trace, trace
-from facewire.transport import Subscriber, Traffic, open_link
-from facewire.types import Bundle, Epoch, Message, Picture
-from facewire.wire.packets import Parser
+from facewire.transport import Subscriber, open_link
+from facewire.types import Picture
 from facewire.wire.pivot_store import PivotCache
-from facewire.wire.returns import pack_report
 
 log = logging.getLogger(__name__)
 
@@ -59,28 +56,11 @@ SHED = 25
 """From there on bundles are dropped as well, the oldest first, until half as many frames wait."""
 RECOVERY = 5.0
 """Seconds after that in which lateness is put down to this machine and not to the link."""
-LOOK_SECONDS = 0.05
-"""Seconds between two looks at whether there is something to report."""
 SILENCE = 10.0
 """Seconds without a message that are called a fault."""
 STUCK = 20.0
 """Seconds that one step of a worker may take; the watchdog is not fed after that."""
 STATUS_SECONDS = 10.0
-
-
-class Receiver(Protocol):
-    """Where messages come from (transport.Subscriber). Used by one thread."""
-
-    connections: int
-
-    @property
-    def traffic(self) -> Traffic: ...
-
-    def receive(self, timeout: float = 0.0) -> bytes | None: ...
-
-    def send(self, data: bytes) -> bool: ...
-
-    def close(self) -> None: ...
 
 
 class Shower(Protocol):
@@ -113,26 +93,20 @@ class Decoder:
         device: bytes = b"\0\0\0\0",
     ) -> None:
         self._trace = trace
-        self.garbage = 0
         self.status: DecoderStatus | None = None
-        self._decoding, self._receiver, self._sinks, self._notifier = decoding, receiver, sinks, notifier
+        self._decoding, self._sinks, self._notifier = decoding, sinks, notifier
         self._playout, self._stop, self._sinks_flow, self._name = playout, stop, sinks_flow, name
         self._status_seconds, self._record = status_seconds, record
         self._ahead = max(3, min(AHEAD, AHEAD_BYTES // (3 * decoding.upscaler.size**2)))
         self._inbox = Inbox(INBOX)
         self._is_prepared = False
-        self._device, self._stream, self._received = device, 0, 0
         self._handoff: deque[Rebuilt] = deque()
         self._room = threading.Condition()  # guards handoff and playout
-        self._heard = time.monotonic()
-        self._looked, self._greeted = float("-inf"), 0
-        self._reporting = Reporting(device, decoding.animator.cache, self._heard)
-        self._parser = Parser()
-        self._understood = 0  # garbage counted when a message was last understood
+        self.reception = Reception(receiver, self._inbox, decoding, playout, device, trace)
         self._hurried = 0
         self._overloaded_until = float("-inf")
         self._failure: BaseException | None = None
-        self._beats = dict.fromkeys(("receive", "animate", "upscale"), self._heard)
+        self._beats = dict.fromkeys(("receive", "animate", "upscale"), self.reception.heard)
         self._silent = Fault(log, "no-stream")
         self._differs = Fault(log, "networks-differ", logging.ERROR)
         self._hurries = Fault(log, "too-slow")
@@ -145,7 +119,7 @@ class Decoder:
             threading.Thread(
                 target=copy_context().run, args=(self._work, name, step), name=f"facewire-{name}", daemon=True
             )
-            for name, step in (("receive", self._receive), ("animate", self._animate), ("upscale", self._upscale))
+            for name, step in (("receive", self.reception.step), ("animate", self._animate), ("upscale", self._upscale))
         ]
         try:
             for worker in workers:
@@ -158,7 +132,7 @@ class Decoder:
             for worker in workers:
                 if worker.ident is not None:
                     worker.join(5.0)
-            self._receiver.close()
+            self.reception.close()
             self._sinks.close()
             if self._trace is not None:
                 self._trace.books(time.monotonic(), self.books())
@@ -174,78 +148,20 @@ class Decoder:
             self._failure = self._failure or error
             self._stop.set()
 
-    def _receive(self) -> None:
-        self._report()
-        data = self._receiver.receive(0.25)
-        if data is None:
-            return
-        try:
-            message = self._parser.parse(data)
-        except UnplacedError:
-            self._heard = time.monotonic()  # the next long bundle will do
-            return
-        except PacketError as error:
-            self.garbage += 1
-            log.debug("dropped: %s", error)
-            return
-        self._heard = time.monotonic()
-        self._understood = self.garbage
-        self._note(message)
-        self._inbox.put(message)
-
-    def _note(self, message: Message) -> None:
-        """Keep the books of what came."""
-        if isinstance(message, Epoch):
-            self._stream = message.stream
-        elif isinstance(message, Bundle):
-            self._received += len(message.frames)
-        if self._trace is not None:
-            self._trace.message(time.monotonic(), "got", message, self._stream, self._device.hex())
-
     def books(self) -> dict[str, int]:
         """Where keypoint frames went: received = generated + faceless + late + waiting + orphans + foreign + shed +
         inside (and what is being worked on just now). Pictures: taken = shown + skipped + dropped + cleared +
         ahead. Messages:
         unplaced, garbage."""
-        inside, ahead = self._inbox.waiting, len(self._playout)
+        inside, ahead, came = self._inbox.waiting, len(self._playout), self.reception
         done, playout = self._decoding.counters, self._playout.counters
         return {
-            "received": self._received, "generated": done.generated, "faceless": done.faceless, "late": done.late,
+            "received": came.frames, "generated": done.generated, "faceless": done.faceless, "late": done.late,
             "waiting": done.waiting, "orphans": done.orphans, "foreign": done.foreign,
-            "shed": self._inbox.dropped_frames, "inside": inside, "unplaced": self._parser.unplaced,
-            "garbage": self.garbage,
+            "shed": self._inbox.dropped_frames, "inside": inside, "unplaced": came.unplaced, "garbage": came.garbage,
             "taken": playout.taken, "shown": playout.shown, "skipped": playout.skipped, "dropped": playout.dropped,
             "cleared": playout.cleared, "ahead": ahead,
         }  # fmt: skip
-
-    def _report(self) -> None:
-        """Say something to the encoder if it is time."""
-        is_new = self._receiver.connections != self._greeted
-        if time.monotonic() - self._looked < LOOK_SECONDS and not is_new:
-            return
-        self._looked, self._greeted = time.monotonic(), self._receiver.connections
-        counters, animator, traffic = self._decoding.counters, self._decoding.animator, self._receiver.traffic
-        epoch = animator.epoch
-        reading = Reading(
-            connections=self._receiver.connections,
-            received=traffic.messages,
-            wire=traffic.wire,
-            newest=animator.newest or 0,
-            missing=counters.missing,
-            generated=counters.generated,
-            undone=counters.waiting + counters.orphans,
-            waiting=self._inbox.span,
-            delay=self._playout.delay,
-            pivot_id=None if epoch is None else epoch.pivot_id,
-            lack=animator.lack(),
-            unfinished=animator.unfinished(),
-        )
-        asked = self._reporting.asked
-        report = self._reporting.due(time.monotonic(), reading)
-        if self._reporting.asked != asked:
-            log.info("keypoints come, but not the picture they belong to; asking for it again")
-        if report is not None:
-            self._receiver.send(pack_report(report))
 
     def _animate(self) -> None:
         if not self._is_prepared:
@@ -323,8 +239,8 @@ class Decoder:
             self._stop.wait(max(0.0, at - now))
 
     def _check(self, now: float) -> None:
-        if now - self._heard > SILENCE:
-            what = "nothing" if self.garbage == self._understood else "nothing that this version understands"
+        if now - self.reception.heard > SILENCE:
+            what = "nothing that this version understands" if self.reception.talks_nonsense else "nothing"
             self._silent.begin(f"{what} comes from {self._name}; the last picture stays, connecting goes on")
         else:
             self._silent.end(f"{self._name} is heard again")
@@ -348,12 +264,12 @@ class Decoder:
         age = None if epoch is None or newest is None else max(0.0, (newest - epoch.first_frame) / epoch.fps)
         return DecoderStatus(
             time=now,
-            traffic=self._receiver.traffic,
+            traffic=self.reception.traffic,
             decoding=decoding.counters.copy(),
             playout=playout.counters.copy(),
             pivot_age=age,
             delay=playout.delay,
-            garbage=self.garbage,
+            garbage=self.reception.garbage,
             dropped=self._inbox.dropped,
             hurried=self._hurried,
         )

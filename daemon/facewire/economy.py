@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from facewire.hub import Totals
 from facewire.ladder import STEPS, WORDS, Ladder, shaped
 from facewire.ledger import CLOSED, FULL, STILLS, Costs, Ledger
 from facewire.profiles import Profile
 from facewire.sending import Classes, Sending
 from facewire.types import Bundle, Epoch, Message, PivotSlice
+from facewire.wires import Totals
 
 log = logging.getLogger(__name__)
 

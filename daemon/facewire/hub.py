@@ -13,9 +13,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import zmq
@@ -25,16 +25,13 @@ from facewire import tcp
 from facewire.curve import ZAP_DOMAIN, ZAP_ENDPOINT, AllowList, load_pair, zap_answer
 from facewire.errors import ConfigError
 from facewire.transport import Traffic, check_endpoint, open_socket
+from facewire.wires import Totals, Wires
 
 log = logging.getLogger(__name__)
 
 MAX_REPORT = 512
 """Longest message that a decoder may send; CURVE's handshake needs over 300 B."""
 MAX_RECEIVERS = 16
-MAX_STRANGERS = 64
-"""Connections that have said nothing yet."""
-MAX_STRANGERS_EACH = 24
-"""... of one address: many receivers may come through one gateway, and come back together."""
 HANDSHAKE_SECONDS = 30
 """How long a handshake may take: three round trips and 1.8 kB, on the slowest link 10 s when nothing is lost."""
 MEET_SECONDS = 3.0
@@ -56,32 +53,10 @@ class Peer:
     fd: int
     name: str
     key: str = ""
-    state: tcp.Connection | None = None
     allowance: float = REPORT_BURST
     asked: float = 0.0
     excess: int = 0
     guessed: bool = False
-
-
-@dataclass
-class _Wire:
-    """One TCP connection: what it has cost so far."""
-
-    fd: int
-    address: str
-    since: float
-    sent: int = 0
-    received: int = 0
-    known: bool = False
-
-
-@dataclass(frozen=True)
-class Totals:
-    """All bytes on the wire since the start: to receivers, from them, and both ways with those who never became one."""
-
-    sent: int = 0
-    received: int = 0
-    strangers: int = 0
 
 
 @dataclass
@@ -128,7 +103,6 @@ class Hub:
         # A context of its own: a ZAP handler serves a whole context.
         self._context = context or zmq.Context()
         self._owns_context = context is None
-        self._rate = rate
         self._socket = open_socket(self._context, zmq.ROUTER, bind)
         self._zap: zmq.Socket[bytes] | None = None
         socket = self._socket
@@ -163,16 +137,14 @@ class Hub:
             raise ConfigError(f"cannot listen on {bind}: {error}; choose another address or stop who uses it") from None
         self.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT) if bind.startswith("tcp") else bind
         self.peers: OrderedDict[bytes, Peer] = OrderedDict()
-        self.counters = HubCounters()
+        self._counters = HubCounters()
         self.traffic = Traffic()
         """Messages sent, their bytes, and an estimate of what they cost."""
         self._port = int(self.endpoint.rsplit(":", 1)[1]) if bind.startswith("tcp") else 0
-        self._wires: dict[int, _Wire] = {}
-        self._totals = Totals()
+        self._wires = Wires(self._port, rate, self._leave)
         self._sampled = 0.0
         self._shaken = float("-inf")
         self._early: list[Arrival] = []
-        self._quick = True
 
     @property
     def encrypted(self) -> bool:
@@ -181,13 +153,13 @@ class Hub:
     @property
     def totals(self) -> Totals:
         """What all connections have cost, as of the last sample."""
-        known = [wire for wire in self._wires.values() if wire.known]
-        others = [wire for wire in self._wires.values() if not wire.known]
-        return Totals(
-            self._totals.sent + sum(wire.sent for wire in known),
-            self._totals.received + sum(wire.received for wire in known),
-            self._totals.strangers + sum(wire.sent + wire.received for wire in others),
-        )
+        return self._wires.totals
+
+    @property
+    def counters(self) -> HubCounters:
+        """What happened since the start."""
+        own, wires = self._counters, self._wires
+        return replace(own, refused=own.refused + wires.refused, connections=wires.accepted)
 
     def close(self) -> None:
         """Close at once; what was not sent yet is lost."""
@@ -218,7 +190,7 @@ class Hub:
         (libzmq does not say whose)."""
         if time.monotonic() - self._shaken > MEET_SECONDS:
             return []
-        return [wire.fd for wire in reversed(self._wires.values()) if not wire.known]
+        return [wire.fd for wire in reversed(self._wires.strangers)]
 
     def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None:
         """Speak first to `identity`, which is likely behind connection `fd`: None if nobody of this name is there. Its
@@ -236,7 +208,7 @@ class Hub:
     def cut(self, peer: Peer) -> None:
         """End a decoder's connection."""
         self.peers.pop(peer.identity, None)
-        tcp.cut(peer.fd, self._port)
+        self._wires.cut(peer.fd)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
@@ -265,7 +237,7 @@ class Hub:
         arrivals = [arrival for arrival in early if arrival.peer.identity in self.peers] + self._receive(now)
         if now - self._sampled >= SAMPLE_SECONDS:
             self._sampled = now
-            self._sample()
+            self._wires.sample()
         if now - self._looked_at_keys >= _KEYS_SECONDS:
             self._looked_at_keys = now
             self._look_at_keys()
@@ -278,7 +250,7 @@ class Hub:
             answer = zap_answer(request, self._allow.keys)
             if answer is None:
                 answer = [b"1.0", request[1] if len(request) > 1 else b"", b"500", b"bad request", b"", b""]
-            self.counters.denied += answer[2] != b"200"
+            self._counters.denied += answer[2] != b"200"
             self._zap.send_multipart(answer)
 
     def _follow_connections(self, now: float) -> None:
@@ -286,47 +258,16 @@ class Hub:
             heard = recv_monitor_message(self._monitor, zmq.NOBLOCK)
             fd = int(heard["value"])
             if heard["event"] == zmq.EVENT_ACCEPTED:
-                self._accept(fd, now)
+                self._wires.accept(fd, now)
             elif heard["event"] == zmq.EVENT_LISTENING:
                 tcp.offer_fast_open(fd, self._port)
             elif heard["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._shaken = now
             elif heard["event"] == zmq.EVENT_DISCONNECTED or heard["event"] == zmq.EVENT_CLOSED:
-                self._forget(fd)
-        for wire in [wire for wire in self._wires.values() if not wire.known]:
-            if now - wire.since > HANDSHAKE_SECONDS + 5:
-                self._refuse(wire)
+                self._wires.end(fd)
+        self._wires.refuse_late(now)
 
-    def _accept(self, fd: int, now: float) -> None:
-        self._forget(fd)  # its number was used before
-        self.counters.connections += 1
-        wire = self._wires[fd] = _Wire(fd, tcp.remote_address(fd), now)
-        tcp.prepare(fd, self._port)
-        strangers = Counter(other.address for other in self._wires.values() if not other.known)
-        if sum(strangers.values()) > MAX_STRANGERS or strangers[wire.address] > MAX_STRANGERS_EACH:
-            # The oldest goes: a good decoder is done within seconds.
-            alike = [other for other in self._wires.values() if not other.known]
-            if strangers[wire.address] > MAX_STRANGERS_EACH:
-                alike = [other for other in alike if other.address == wire.address]
-            self._refuse(min(alike, key=lambda other: other.since))
-
-    def _refuse(self, wire: _Wire) -> None:
-        self.counters.refused += 1
-        state = tcp.look(wire.fd, self._port)
-        if state is not None:
-            wire.sent, wire.received = state.sent, state.received
-        tcp.cut(wire.fd, self._port)
-        self._forget(wire.fd)
-
-    def _forget(self, fd: int) -> None:
-        wire = self._wires.pop(fd, None)
-        if wire is None:
-            return
-        totals = self._totals
-        if wire.known:
-            self._totals = Totals(totals.sent + wire.sent, totals.received + wire.received, totals.strangers)
-        else:
-            self._totals = Totals(totals.sent, totals.received, totals.strangers + wire.sent + wire.received)
+    def _leave(self, fd: int) -> None:
         for identity in [peer.identity for peer in self.peers.values() if peer.fd == fd]:
             del self.peers[identity]
 
@@ -338,7 +279,7 @@ class Hub:
             except zmq.Again:
                 break
             if len(frames) != 2:
-                self.counters.ignored += 1
+                self._counters.ignored += 1
                 continue
             peer = self._peer(frames)
             if peer is not None and self._may_speak(peer, now):
@@ -351,7 +292,7 @@ class Hub:
         try:
             fd = int(frames[1].get(zmq.SRCFD))
         except zmq.ZMQError:  # its connection has ended already
-            self.counters.ignored += 1
+            self._counters.ignored += 1
             return None
         if peer is not None and peer.fd == fd and not peer.guessed:
             return peer
@@ -359,16 +300,15 @@ class Hub:
         key = str(frames[1].get("User-Id")) if self._allow is not None else ""
         name = address if self._allow is None else self._allow.keys.get(key.encode(), "?")
         if peer is not None and peer.fd != fd and not peer.guessed:
-            tcp.cut(peer.fd, self._port)  # it came back by another way; libzmq leaves the old one open
+            self._wires.cut(peer.fd)  # it came back by another way; libzmq leaves the old one open
         elif peer is not None and peer.fd != fd and (wrong := self._wires.get(peer.fd)) is not None:
             wrong.known = False  # it was taken for this one
         peer = Peer(identity, fd, name, key)
         if identity not in self.peers and len(self.peers) >= MAX_RECEIVERS:
-            self.counters.refused += 1
-            tcp.cut(fd, self._port)
+            self._counters.refused += 1
+            self._wires.cut(fd)
             return None
-        wire = self._wires.setdefault(fd, _Wire(fd, address, time.monotonic()))
-        wire.known = True
+        self._wires.know(fd, address, time.monotonic())
         self.peers[identity] = peer
         return peer
 
@@ -379,31 +319,16 @@ class Hub:
             peer.allowance -= 1.0
             peer.excess = 0
             return True
-        self.counters.ignored += 1
+        self._counters.ignored += 1
         peer.excess += 1
         if peer.excess > FLOOD:
-            self.counters.refused += 1
+            self._counters.refused += 1
             self.cut(peer)
         return False
 
-    def _sample(self) -> None:
-        for wire in self._wires.values():
-            state = tcp.look(wire.fd, self._port)
-            if state is None:
-                continue
-            wire.sent, wire.received = state.sent, state.received
-            if state.timeouts >= 2:
-                pause = (state.outstanding + tcp.IPV6_HEADERS) / (0.8 * self._rate) if self._rate else 0.0
-                if not tcp.limit_backoff(wire.fd, self._port, max(1.0, 1.5 * state.rtt, pause)) and self._quick:
-                    self._quick = False
-                    log.info("this kernel may sleep through the link's return (Linux 6.15 and later do not)")
-            for peer in self.peers.values():
-                if peer.fd == wire.fd:
-                    peer.state = state
-
     def state(self, peer: Peer) -> tcp.Connection | None:
         """The peer's connection at this moment; None where the kernel tells nothing (ipc)."""
-        return tcp.look(peer.fd, self._port) if self._port else None
+        return self._wires.state(peer.fd)
 
     def _secret_stamp(self) -> object:
         try:

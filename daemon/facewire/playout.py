@@ -28,6 +28,8 @@ MAX_DELAY = 4.0
 """The delay does not grow beyond this."""
 PATIENCE = 1.5
 """Seconds of frames that all come too late before the anchor moves however far."""
+PATIENCE_AFTER = 6.0
+"""... after an outage, when what was held up comes late for a while and then on time again."""
 MAX_AHEAD = 3.0
 """A frame that comes earlier than this before its time, the delay not counted, is of another time line."""
 FIRST_WINDOW = 3.0
@@ -92,6 +94,7 @@ class Playout:
         self._running = False
         self._stalled = False
         self._late_since: float | None = None
+        self._recovers = False
         self._least_headroom = float("inf")
         self._window_end = float("inf")
         self._first_windows = FIRST_WINDOWS
@@ -174,7 +177,7 @@ class Playout:
         self._least_headroom = min(self._least_headroom, headroom + more)
         lateness = -headroom
         if self._now - self._shown_at > OUTAGE:
-            self._first_windows = FIRST_WINDOWS
+            self._first_windows, self._recovers = FIRST_WINDOWS, True
         if self._first_windows and lateness > self.period / 2:
             self._window_end, self._least_headroom = self._now + FIRST_WINDOW, float("inf")
         if lateness <= self.period / 2:
@@ -185,7 +188,7 @@ class Playout:
             self._late_since = self._now
         if overloaded:
             return
-        waited = self._now - self._late_since >= PATIENCE
+        waited = self._now - self._late_since >= (PATIENCE_AFTER if self._recovers else PATIENCE)
         if self._adapts and not self._queue and lateness <= STRETCH and self._delay + lateness <= MAX_DELAY:
             self._delay += lateness
             self._move(lateness)
@@ -214,6 +217,7 @@ class Playout:
                 here = min(self._spare, max(0, len(self._queue) - 1))
                 self._window_end = self._now + (FIRST_WINDOW if here == self._spare else SOON)
                 self._first_windows -= here == self._spare
+                self._recovers = self._recovers and self._first_windows > 0
                 self._spare = here
                 self._anchor -= self._spare * self.period
                 self._delay = max(self._delay - self._spare * self.period, self.period)
@@ -231,6 +235,7 @@ class Playout:
         self._anchor = None
         self._newest = None
         self._late_since = None
+        self._recovers = False
         self._least_headroom = float("inf")
         self._window_end = float("inf")
         self._spare = 0

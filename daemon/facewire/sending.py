@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from facewire.acquaintance import Acquaintances, routing_name
 from facewire.errors import PacketError
-from facewire.hub import Arrival, HubCounters, Peer, Totals
+from facewire.hub import Arrival, HubCounters, Peer
 from facewire.pacing import BURST_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
-from facewire.preview import Coded, Preview, Previews
+from facewire.preview import Coded, Previews
 from facewire.profiles import Profile
+from facewire.receivers import Accounts, Receiver
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, Message, PivotSlice
 from facewire.wire.packets import pack
 from facewire.wire.pivot import slices
 from facewire.wire.returns import Report, Want, parse_report
+from facewire.wires import Totals
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,6 @@ QUIET_SECONDS = 0.4
 """Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
 DARK_SECONDS = 3.0
 """A receiver that acknowledged nothing for so long, with something on the way to it, is not waited for."""
-REPEAT_PIVOTS = 3
-"""Pivots' worth of picture bytes that one receiver may be sent on its own account (it came anew, it asks)..."""
-REPEAT_SHARE = 0.1
-"""... and the part of the ceiling at which that fills up again."""
-MAX_ACCOUNTS = 64
 OFTEN = 5.0
 """Seconds between two requests of a receiver that are heard."""
 
@@ -89,41 +86,6 @@ class Classes:
     reports: int = 0
 
 
-@dataclass
-class Receiver:
-    """A decoder that said hello. have: first halves of the content ids it keeps, as far as is known."""
-
-    peer: Peer
-    outbox: Outbox
-    report: Report
-    have: set[bytes] = field(default_factory=set)
-    is_new: bool = True
-    is_met: bool = False
-    """It was spoken to before its hello came."""
-    heard_want: float = float("-inf")
-    previews: tuple[Preview, ...] = ()
-    """What it has (the first one at most), or is sent, until the pivot is there."""
-    slice_after: float = float("-inf")
-    """When the next slice may go: one after the other, or the keypoints behind them would be late."""
-    epoch: Epoch | None = None
-    """The running one, as it was announced last."""
-
-    def told(self, epoch: Epoch) -> Epoch:
-        """The epoch as this receiver is to be told it."""
-        self.epoch = epoch
-        return self.previews[0].epoch(epoch) if self.previews and self.lacks(epoch.pivot_id) else epoch
-
-    def sees(self, pivot_id: bytes) -> bool:
-        """Whether it has something to animate where `pivot_id` is meant."""
-        return not self.lacks(pivot_id) or any(
-            preview.stands_for == pivot_id and not self.lacks(preview.pivot_id) for preview in self.previews
-        )
-
-    def lacks(self, pivot_id: bytes) -> bool:
-        """Whether it is to be sent this pivot, as far as is known."""
-        return pivot_id[:4] not in self.have
-
-
 class Sending:
     """The encoder's traffic. `pump` does the work; call it often.
 
@@ -151,13 +113,12 @@ class Sending:
         self._link, self._coded, self._on_sent = link, coded, on_sent
         self._slice_bytes = profile.slice_bytes
         self._rate = profile.ceiling_kbps * 1000 / 8
-        self._pivot_bytes = max(profile.pivot_bytes, profile.finer_bytes)
         self._previews = Previews(self._rate, profile.slice_bytes, coded, coarser)
         rate = self._rate * MARGIN
         # A slice must fit into the bucket, or it would never go.
         self._largest = self._cost(profile.slice_bytes + 20)
         self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, self._largest))
-        self._accounts: dict[str, TokenBucket] = {}
+        self._accounts = Accounts(max(profile.pivot_bytes, profile.finer_bytes), self._rate)
         self._turn = 0
 
     @property
@@ -249,7 +210,7 @@ class Sending:
                 continue
             want = wants.get(message.pivot_id)
             lacks = receiver.lacks(message.pivot_id) if want is None else _is_missing(message, want)
-            if lacks and (receiver.report.complete or want) and self._may_repeat(receiver, len(message.data), now):
+            if lacks and (receiver.report.complete or want) and self._accounts.allow(receiver, len(message.data), now):
                 receiver.outbox.put([message], now)
 
     def offer(self, messages: Iterable[Message], current: bytes | None, wanted: Iterable[bytes], now: float) -> None:
@@ -320,7 +281,7 @@ class Sending:
             elif not has_some:
                 receiver.previews = ()
                 for preview in found:
-                    if self._may_repeat(receiver, preview.parts[0].total, now):
+                    if self._accounts.allow(receiver, preview.parts[0].total, now):
                         receiver.previews = (*receiver.previews, preview)
                         receiver.outbox.put(preview.parts, now)
         return receiver.told(epoch)
@@ -357,7 +318,7 @@ class Sending:
         receiver.heard_want = now
         receiver.have.discard(want.pivot_id[:4])
         for part in parts:
-            if not self._may_repeat(receiver, len(part.data), now):
+            if not self._accounts.allow(receiver, len(part.data), now):
                 self.refused_wants += 1
                 return
             receiver.outbox.put([part], now)
@@ -368,21 +329,6 @@ class Sending:
                 return list(preview.parts)
         data = self._coded(pivot_id)
         return [] if data is None else list(slices(data, self._slice_bytes))
-
-    def _may_repeat(self, receiver: Receiver, length: int, now: float) -> bool:
-        name = f"{receiver.peer.name}/{receiver.report.device.hex()}"
-        account = self._accounts.get(name)
-        if account is None:
-            while len(self._accounts) >= MAX_ACCOUNTS:
-                self._accounts.pop(next(iter(self._accounts)))
-            most = REPEAT_PIVOTS * self._pivot_bytes
-            account = self._accounts[name] = TokenBucket(self._rate * REPEAT_SHARE, most)
-            account.level = most
-        account.refill(now)
-        if account.level < length:
-            return False
-        account.spend(length)
-        return True
 
     def _send_one(self, one: Receiver, now: float) -> bool:
         """Send one message if one may go."""

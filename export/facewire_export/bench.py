@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from facewire.errors import FacewireError
-from facewire.networks import load_manifest, load_network
+from facewire.networks import ON_GPUS, load_manifest, load_network
 from facewire_export.cost import CostError, count
 from facewire_export.machine import describe
 from facewire_export.pipelines import decoder_fps, encoder_fps, pictures_of, square, wide_clip
@@ -112,7 +112,8 @@ def bench(models: str, spec: str, size: int, seconds: float, say: Callable[[str]
             place[name] = {"error": " ".join(str(error).split()) or type(error).__name__}
         say(f"{name:<24} {_line(place[name])}")
 
-    for name in manifest.networks:
+    networks = [name for name in manifest.networks if name not in ON_GPUS]
+    for name in networks:
         add(stages, name, 1, network_stage, models, name, 1, seconds)
     add(stages, f"upscaling_{size}", 1, upscaling_stage, models, size, seconds)
     for name in ("face_detection", "face_mesh", "person_mask"):
@@ -121,11 +122,12 @@ def bench(models: str, spec: str, size: int, seconds: float, say: Callable[[str]
     add(stages, "pivot_avif_decode", 1, pivot_stage, spec, True, seconds)
     for cores in (1, 2):
         add(pipelines, f"decoder_{cores}_core", cores, decoder_fps, models, spec, size, cores, 5 * seconds)
+    add(pipelines, "decoder_2_core_rtsp", 2, decoder_fps, models, spec, size, 2, 5 * seconds, True)
     with tempfile.TemporaryDirectory(prefix="facewire-bench-") as folder:
         clip = Path(folder, "wide.mp4")
         wide_clip(spec, clip, 250)
         add(pipelines, "encoder_1_core_1280x720", 1, encoder_fps, models, str(clip), "bgan", 5 * seconds)
-    known = [stages[n] for n in manifest.networks if "parameters" in stages[n]]
+    known = [stages[n] for n in networks if "parameters" in stages[n]]
     return {
         "machine": machine,
         "models": {

@@ -6,10 +6,12 @@ Each function here runs in a process of its own on a given number of cores (timi
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 from facewire.errors import FacewireError
 from facewire.networks import Networks
 from facewire.planes import resized, to_planes
+from facewire.sinks.rtsp import RtspSink
+from facewire.sinks.spec import RtspSpec
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import content_id, encode_pivot
@@ -28,6 +32,15 @@ from facewire_export.timing import peak_memory_mb
 
 STEP = 0.5
 CODED = 256
+PLAYER_SECONDS = 20.0
+"""How long a player may take to come."""
+_PLAYER = """
+import sys, time
+from facewire.sinks import gst
+player = gst.pipeline(f"rtspsrc location={sys.argv[1]} latency=0 protocols=tcp ! rtph264depay ! fakesink sync=false")
+player.set_state(gst.gstreamer().State.PLAYING)
+time.sleep(3600)
+"""
 
 
 def pictures_of(spec: str, count: int) -> Iterator[Picture]:
@@ -76,11 +89,48 @@ def stream_of(networks: Networks, pictures: Iterator[Picture], skip: int = 1) ->
     return messages
 
 
-def decoder_fps(models: str, spec: str, size: int, workers: int, seconds: float) -> dict[str, Any]:
+@contextmanager
+def watched_server(size: int, picture: Picture) -> Iterator[RtspSink]:
+    """An RTSP server and, in a process of its own on the same cores, a player that takes packets and decodes nothing;
+    the player is there already. Raises FacewireError when none comes."""
+    sink = RtspSink(RtspSpec("127.0.0.1", 0, "/live"), size, 25.0)
+    player = subprocess.Popen([sys.executable, "-c", _PLAYER, sink.address], stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + PLAYER_SECONDS
+        while sink.stats.shown < 10:
+            if time.monotonic() > end:
+                raise FacewireError(f"no player came to {sink.address} within {PLAYER_SECONDS:g} s")
+            sink.show(picture)
+            time.sleep(0.04)
+        yield sink
+    finally:
+        player.kill()
+        player.wait()
+        sink.close()
+
+
+def decoder_fps(
+    models: str, spec: str, size: int, workers: int, seconds: float, watched: bool = False
+) -> dict[str, Any]:
     """Shown frames a second of reconstruction, interpolation and upscaling at skip 1.
 
-    workers 1: one after the other on one thread; 2: upscaling on a thread of its own, as the daemon has it.
+    workers 1: one after the other on one thread; 2: upscaling on a thread of its own, as the daemon has it. watched:
+    the pictures go to a player by RTSP besides, `encoded_fps` of them.
     """
+    black = np.zeros((size, size, 3), np.uint8)
+    with watched_server(size, black) if watched else nullcontext() as sink:
+        before = sink.stats if sink else None
+        result, spent = _decoder_fps(models, spec, size, workers, seconds, sink.show if sink else lambda _: None)
+        if sink and before:
+            after = sink.stats
+            encoded = (after.shown - after.dropped) - (before.shown - before.dropped)
+            result["encoded_fps"] = round(encoded / spent, 2)
+    return result
+
+
+def _decoder_fps(
+    models: str, spec: str, size: int, workers: int, seconds: float, take: Callable[[Picture], None]
+) -> tuple[dict[str, Any], float]:
     from facewire.decoding import Decoding
     from facewire.networks import open_networks
 
@@ -98,7 +148,7 @@ def decoder_fps(models: str, spec: str, size: int, workers: int, seconds: float)
     def upscale() -> None:
         try:
             while (rebuilt := handoff.get()) is not None:
-                decoding.show(rebuilt)
+                take(decoding.show(rebuilt).picture)
         except BaseException as error:
             failures.append(error)
             while handoff.get() is not None:
@@ -113,7 +163,7 @@ def decoder_fps(models: str, spec: str, size: int, workers: int, seconds: float)
             if workers > 1:
                 handoff.put(rebuilt)
             else:
-                decoding.show(rebuilt)
+                take(decoding.show(rebuilt).picture)
             shown += 1
         if time.perf_counter() - started > seconds or failures:
             break
@@ -124,13 +174,14 @@ def decoder_fps(models: str, spec: str, size: int, workers: int, seconds: float)
     if failures:
         raise failures[0]
     generated, interpolated = counters.generated - generated, counters.interpolated - interpolated
-    return {
+    result = {
         "shown_fps": round(shown / spent, 2),
         "frames": shown,
         "interpolated_share": round(interpolated / max(1, generated + interpolated), 3),
         "threads": workers,
         "peak_memory_mb": round(peak_memory_mb()),
     }
+    return result, spent
 
 
 def wide_clip(spec: str, path: Path, frames: int, width: int = 1280, height: int = 720) -> None:

@@ -184,7 +184,7 @@ def test_ten_thousand_garbage_messages_change_a_counter_only(networks: Networks)
             daemon.link.arrive(dice.randbytes(dice.randrange(200)))
         daemon.link.arrive(bundle(range(6, 12, 2)))
         daemon.wait(lambda: daemon.decoding.counters.generated == 6, "pictures after")
-        assert 9_000 < daemon.decoder.garbage + daemon.decoder._parser.unplaced <= 10_000
+        assert 9_000 < daemon.decoder.reception.garbage + daemon.decoder.reception.unplaced <= 10_000
         assert daemon.decoding.counters.streams == 1
         assert daemon.decoding.counters.bad_pivots == 0
     assert daemon.error is None

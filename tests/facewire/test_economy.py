@@ -12,12 +12,12 @@ from tests.facewire import test_sending
 from tests.facewire.test_encoding import Bench
 
 from facewire.economy import Economy, still_bytes
-from facewire.hub import Totals
 from facewire.ladder import DOWN_EVERY, LATE_SECONDS, shaped
 from facewire.ledger import Ledger
 from facewire.profiles import Profile, profile
 from facewire.sending import Sending
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
+from facewire.wires import Totals
 
 LINK = profile("bgan")
 LATE = 1_777_938_000.0

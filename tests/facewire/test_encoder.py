@@ -14,7 +14,7 @@ from tests.facewire.test_encoding import Bench, camera
 from facewire.config import load_encoder
 from facewire.encoder import Encoder, run
 from facewire.errors import ConfigError, FacewireError
-from facewire.hub import Arrival, Hub, HubCounters, Peer, Totals
+from facewire.hub import Arrival, Hub, HubCounters, Peer
 from facewire.keyframes import EncodingCounters
 from facewire.profiles import profile
 from facewire.record import Recorder, recorder
@@ -25,6 +25,7 @@ from facewire.types import Bundle, Epoch, Frame, Message, PivotSlice
 from facewire.wire.packets import Parser
 from facewire.wire.pivot import PivotAssembler
 from facewire.wire.returns import Report, pack_report
+from facewire.wires import Totals
 
 LINK = replace(profile("lan"), bundle_frames=2, announce_interval=0.5)
 

@@ -128,7 +128,7 @@ def test_of_a_burst_of_old_frames_after_an_outage_the_newest_is_shown() -> None:
 def test_a_way_that_became_much_longer_is_accepted() -> None:
     player = Player(Playout())
     player.play(4, stream(2))
-    shown = player.play(10, stream(2, start=player.now + 3.0, first=100))
+    shown = player.play(14, stream(2, start=player.now + 3.0, first=100))
     assert None not in shown[-75:]
     assert player.playout.counters.late > 0
 
@@ -284,6 +284,25 @@ def test_an_outage_leaves_no_delay_behind() -> None:
     latest = [(index, number) for index, number in enumerate(shown) if number is not None and index > 25 * 45]
     assert latest
     assert all(index - number < 0.4 * 25 for index, number in latest)
+
+
+def test_what_comes_late_for_a_while_after_an_outage_moves_nothing() -> None:
+    """The link's return finds what was held up; for three seconds all comes 1.3 s late."""
+    player = Player(Playout())
+    live = stream(2)
+    held: list[tuple[float, int]] = []
+
+    def arrivals(now: float) -> list[int]:
+        late = max(now, 122.0) + 1.3 if 110.0 <= now < 125.0 else max(now, 126.3) if 125.0 <= now else now
+        held.extend((late, n) for n in live(now))
+        out = [n for at, n in held if at <= now]
+        held[:] = [(at, n) for at, n in held if at > now]
+        return out
+
+    shown = player.play(45.0, arrivals)
+    ages = [index - number for index, number in enumerate(shown) if number is not None and index > 25 * 28]
+    assert ages
+    assert max(ages) < 0.4 * 25
 
 
 def test_a_link_that_clears_after_the_first_picture_costs_no_delay_for_long() -> None:

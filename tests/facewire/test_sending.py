@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from facewire.acquaintance import routing_name
-from facewire.hub import Arrival, HubCounters, Peer, Totals
+from facewire.hub import Arrival, HubCounters, Peer
 from facewire.preview import PREVIEW_BYTES
 from facewire.profiles import Profile, profile
-from facewire.sending import DARK_SECONDS, REPEAT_PIVOTS, Sending
+from facewire.receivers import REPEAT_PIVOTS
+from facewire.sending import DARK_SECONDS, Sending
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 from facewire.wire.packets import Parser
 from facewire.wire.pivot import PivotAssembler, content_id, decode_pivot, encode_pivot, slices
 from facewire.wire.returns import Report, Want, pack_report
+from facewire.wires import Totals
 
 QUIET = Connection(0, 0, 0, 0.6, 0, 0.0, 0)
 

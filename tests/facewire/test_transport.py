@@ -18,8 +18,9 @@ from facewire import hub as hub_module
 from facewire import tcp
 from facewire.acquaintance import routing_name
 from facewire.errors import ConfigError
-from facewire.hub import FLOOD, MAX_RECEIVERS, MAX_REPORT, MAX_STRANGERS_EACH, Hub
+from facewire.hub import FLOOD, MAX_RECEIVERS, MAX_REPORT, Hub
 from facewire.transport import Subscriber, check_endpoint, is_loopback, wire_bytes
+from facewire.wires import MAX_STRANGERS_EACH
 
 PATIENCE = 15.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facewire.errors import FacewireError
+from facewire.errors import FacewireError, MissingDependency
 from facewire.networks.manifest import MANIFEST, default_directory
 from facewire.types import Bundle, Epoch, PivotSlice
 from facewire_export import bench as module
@@ -84,6 +84,16 @@ def test_decoder_pipeline(workers: int) -> None:
     result = decoder_fps("", "sample:", 256, workers, 0.0)
     assert result["frames"] >= 1
     assert result["shown_fps"] > 0
+
+
+@needs_networks
+def test_decoder_pipeline_with_a_player() -> None:
+    try:
+        result = decoder_fps("", "sample:", 256, 2, 0.5, watched=True)
+    except MissingDependency as error:
+        pytest.skip(str(error))
+    assert result["frames"] >= 1
+    assert 0 < result["encoded_fps"] <= 1.2 * result["shown_fps"]
 
 
 def test_square_and_wide(tmp_path: Path) -> None:

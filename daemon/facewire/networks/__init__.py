@@ -16,6 +16,7 @@ __all__ = [
     "DECODER",
     "ENCODER",
     "FITTING",
+    "ON_GPUS",
     "SENDER",
     "Manifest",
     "NetworkEntry",

@@ -1,0 +1,140 @@
+"""The encoder's TCP connections as the kernel counts them (facewire.tcp): what each has cost, who has said nothing yet.
+
+Strangers have few places: where one too many comes, the oldest goes, for a good decoder is done within seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from facewire import tcp
+
+log = logging.getLogger(__name__)
+
+MAX_STRANGERS = 64
+"""Connections that have said nothing yet."""
+MAX_STRANGERS_EACH = 24
+"""... of one address: many receivers may come through one gateway, and come back together."""
+STRANGER_SECONDS = 35.0
+"""A stranger that is one for longer is ended: five more than its handshake may take (hub.HANDSHAKE_SECONDS)."""
+
+
+@dataclass
+class Wire:
+    """One TCP connection: what it has cost so far. known: somebody behind it has said who he is."""
+
+    fd: int
+    address: str
+    since: float
+    sent: int = 0
+    received: int = 0
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class Totals:
+    """All bytes on the wire since the start: to receivers, from them, and both ways with those who never became one."""
+
+    sent: int = 0
+    received: int = 0
+    strangers: int = 0
+
+    def plus(self, wire: Wire) -> Totals:
+        """With what a connection has cost."""
+        if wire.known:
+            return Totals(self.sent + wire.sent, self.received + wire.received, self.strangers)
+        return Totals(self.sent, self.received, self.strangers + wire.sent + wire.received)
+
+
+class Wires:
+    """port: that the encoder listens on (0: no TCP). rate: the ceiling, bytes a second (0: none); what an outage makes
+    the kernel repeat stays below it. gone: told the number of each connection that has ended."""
+
+    def __init__(self, port: int, rate: float, gone: Callable[[int], None]) -> None:
+        self._port, self._rate, self._gone = port, rate, gone
+        self._open: dict[int, Wire] = {}
+        self._ended = Totals()
+        self._quick = True
+        self.accepted = 0
+        """Connections that came."""
+        self.refused = 0
+        """Those that were ended because of a limit."""
+
+    @property
+    def totals(self) -> Totals:
+        """What all connections have cost, as of the last sample."""
+        totals = self._ended
+        for wire in self._open.values():
+            totals = totals.plus(wire)
+        return totals
+
+    @property
+    def strangers(self) -> list[Wire]:
+        """Those that have said nothing yet, the oldest first."""
+        return [wire for wire in self._open.values() if not wire.known]
+
+    def get(self, fd: int) -> Wire | None:
+        """The connection of this number, None if there is none."""
+        return self._open.get(fd)
+
+    def know(self, fd: int, address: str, now: float) -> None:
+        """Somebody behind it has said who he is."""
+        self._open.setdefault(fd, Wire(fd, address, now)).known = True
+
+    def accept(self, fd: int, now: float) -> None:
+        """A connection has come."""
+        self.end(fd)  # its number was used before
+        self.accepted += 1
+        wire = self._open[fd] = Wire(fd, tcp.remote_address(fd), now)
+        tcp.prepare(fd, self._port)
+        strangers = self.strangers
+        each = Counter(other.address for other in strangers)[wire.address]
+        if len(strangers) > MAX_STRANGERS or each > MAX_STRANGERS_EACH:
+            if each > MAX_STRANGERS_EACH:
+                strangers = [other for other in strangers if other.address == wire.address]
+            self._refuse(min(strangers, key=lambda other: other.since))
+
+    def end(self, fd: int) -> None:
+        """A connection has ended."""
+        wire = self._open.pop(fd, None)
+        if wire is not None:
+            self._ended = self._ended.plus(wire)
+            self._gone(fd)
+
+    def refuse_late(self, now: float) -> None:
+        """End those that have been strangers for too long."""
+        for wire in self.strangers:
+            if now - wire.since > STRANGER_SECONDS:
+                self._refuse(wire)
+
+    def sample(self) -> None:
+        """Read the kernel's counters; what lies on a link that is dark is repeated no more often than it can carry."""
+        for wire in self._open.values():
+            state = tcp.look(wire.fd, self._port)
+            if state is None:
+                continue
+            wire.sent, wire.received = state.sent, state.received
+            if state.timeouts >= 2:
+                pause = (state.outstanding + tcp.IPV6_HEADERS) / (0.8 * self._rate) if self._rate else 0.0
+                if not tcp.limit_backoff(wire.fd, self._port, max(1.0, 1.5 * state.rtt, pause)) and self._quick:
+                    self._quick = False
+                    log.info("this kernel may sleep through the link's return (Linux 6.15 and later do not)")
+
+    def state(self, fd: int) -> tcp.Connection | None:
+        """A connection at this moment; None where the kernel tells nothing (ipc)."""
+        return tcp.look(fd, self._port) if self._port else None
+
+    def cut(self, fd: int) -> None:
+        """End a connection; libzmq notices, and `end` follows."""
+        tcp.cut(fd, self._port)
+
+    def _refuse(self, wire: Wire) -> None:
+        self.refused += 1
+        state = tcp.look(wire.fd, self._port)
+        if state is not None:
+            wire.sent, wire.received = state.sent, state.received
+        tcp.cut(wire.fd, self._port)
+        self.end(wire.fd)
