@@ -156,6 +156,11 @@ class Hub:
         return self._wires.totals
 
     @property
+    def strangers(self) -> int:
+        """Connections that have said nothing yet."""
+        return len(self._wires.strangers)
+
+    @property
     def counters(self) -> HubCounters:
         """What happened since the start."""
         own, wires = self._counters, self._wires

@@ -50,7 +50,9 @@ class Link(Protocol):
     """Where messages go (hub.Hub)."""
 
     traffic: Traffic
-    counters: HubCounters
+
+    @property
+    def counters(self) -> HubCounters: ...
 
     @property
     def peers(self) -> Mapping[bytes, Peer]: ...

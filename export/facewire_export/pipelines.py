@@ -119,18 +119,16 @@ def decoder_fps(
     """
     black = np.zeros((size, size, 3), np.uint8)
     with watched_server(size, black) if watched else nullcontext() as sink:
-        before = sink.stats if sink else None
-        result, spent = _decoder_fps(models, spec, size, workers, seconds, sink.show if sink else lambda _: None)
-        if sink and before:
-            after = sink.stats
-            encoded = (after.shown - after.dropped) - (before.shown - before.dropped)
-            result["encoded_fps"] = round(encoded / spent, 2)
-    return result
+        return _decoder_fps(models, spec, size, workers, seconds, sink)
+
+
+def _encoded(sink: RtspSink | None) -> int:
+    return 0 if sink is None else sink.stats.shown - sink.stats.dropped
 
 
 def _decoder_fps(
-    models: str, spec: str, size: int, workers: int, seconds: float, take: Callable[[Picture], None]
-) -> tuple[dict[str, Any], float]:
+    models: str, spec: str, size: int, workers: int, seconds: float, sink: RtspSink | None
+) -> dict[str, Any]:
     from facewire.decoding import Decoding
     from facewire.networks import open_networks
 
@@ -155,7 +153,8 @@ def _decoder_fps(
                 pass
 
     worker = threading.Thread(target=upscale, daemon=True)
-    started, shown = time.perf_counter(), 0
+    take: Callable[[Picture], None] = (lambda _: None) if sink is None else sink.show
+    started, shown, before = time.perf_counter(), 0, _encoded(sink)
     if workers > 1:
         worker.start()
     for message in messages[6:]:
@@ -170,18 +169,18 @@ def _decoder_fps(
     if workers > 1:
         handoff.put(None)
         worker.join()
-    spent = time.perf_counter() - started
+    spent, encoded = time.perf_counter() - started, _encoded(sink) - before
     if failures:
         raise failures[0]
     generated, interpolated = counters.generated - generated, counters.interpolated - interpolated
-    result = {
+    return {
         "shown_fps": round(shown / spent, 2),
+        **({} if sink is None else {"encoded_fps": round(encoded / spent, 2)}),
         "frames": shown,
         "interpolated_share": round(interpolated / max(1, generated + interpolated), 3),
         "threads": workers,
         "peak_memory_mb": round(peak_memory_mb()),
     }
-    return result, spent
 
 
 def wide_clip(spec: str, path: Path, frames: int, width: int = 1280, height: int = 720) -> None:

@@ -293,7 +293,7 @@ def test_what_comes_late_for_a_while_after_an_outage_moves_nothing() -> None:
     held: list[tuple[float, int]] = []
 
     def arrivals(now: float) -> list[int]:
-        late = max(now, 122.0) + 1.3 if 110.0 <= now < 125.0 else max(now, 126.3) if 125.0 <= now else now
+        late = max(now, 122.0) + 1.3 if 110.0 <= now < 125.0 else max(now, 126.3) if now >= 125.0 else now
         held.extend((late, n) for n in live(now))
         out = [n for at, n in held if at <= now]
         held[:] = [(at, n) for at, n in held if at > now]

@@ -205,12 +205,11 @@ def test_strangers_are_limited_and_the_good_one_does_not_notice() -> None:
             hub.poll()
         assert until(lambda: not hub.poll() and hub.counters.connections == 1 + len(held))
         assert arrives(hub, identity, subscriber, b"still here")
-        waiting = [wire for wire in hub._wires.values() if not wire.known]
-        assert len(waiting) <= MAX_STRANGERS_EACH
+        assert 0 < hub.strangers <= MAX_STRANGERS_EACH
         assert until(lambda: not hub.poll() and hub.totals.strangers > 0)
         for peer in held:
             peer.close()
-        assert until(lambda: not hub.poll() and len(hub._wires) == 1)
+        assert until(lambda: not hub.poll() and hub.strangers == 0)
 
 
 def test_a_subscriber_drops_a_peer_that_sends_too_much() -> None:

@@ -79,7 +79,7 @@ def paper_tables(results: Results) -> list[Table]:
         _ablation(
             results,
             "Table 4: head turn that asks for a new pivot",
-            {"lan-turn0": "never", "lan-turn30": "30°", "lan-live": "15°", "lan-turn5": "5°"},
+            {"lan-turn0": "never", "lan": "15°", "lan-turn5": "5°"},
             "On `lan`, live: that link holds no pivot back. The background's threshold moves along (0.05 at 15°).",
         ),
     ]

@@ -78,7 +78,7 @@ def _head(results: Results, about: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{len(results.clips)} clips, {sum(lengths.values())} frames ({part}), at 512x512; each clip counts once.",
         f"PSNR and landmarks (mouth, eyelids, pose, lips) are of every {OFTEN}th frame, the Fréchet distance's",
-        f"features of half of these, SSIM, LPIPS and identity of every {SELDOM}rd (AlexNet's LPIPS of two in five of",
+        f"features of half of these, SSIM, LPIPS and identity of every {SELDOM}rd (AlexNet's LPIPS of one in five of",
         "these), flicker (times the source's) of 6 in 50, VMAF of 6 in 100. Codecs: half as many but for the last two.",
         "The Fréchet distance is one of SqueezeNet's features, not Inception's FID: that network's weights are not at",
         "hand, nor VGG-16's for DISTS. Tables 1 to 4 have the rows of Agarwal et al., BMVC 2022.",

@@ -1,7 +1,7 @@
 """One clip's shown pictures against its real ones. What is dear is taken on few frames, what is cheap on more.
 
     every 5th frame     PSNR, all that landmarks say (faces.py); every second time features for the Fréchet distance
-    every 23rd frame    SSIM, LPIPS, identity; two times in five the LPIPS of the other backbone
+    every 23rd frame    SSIM, LPIPS, identity; one time in five the LPIPS of the other backbone
     6 frames in 50      flicker, on frames that follow each other; every second time VMAF
 
 Codecs, whose frames are all coded alike, are judged on every second one of the first two kinds.
@@ -61,8 +61,8 @@ def is_followed(number: int) -> bool:
 
 
 def is_thorough(number: int) -> bool:
-    """Whether frame `number`, if it gets the dear scores, gets the dearest: two in five."""
-    return number // SELDOM % 5 < 2
+    """Whether frame `number`, if it gets the dear scores, gets the dearest: one in five."""
+    return number // SELDOM % 5 == 0
 
 
 def is_watched(number: int) -> bool:

@@ -125,11 +125,11 @@ def test_identity_falls_with_a_stranger() -> None:
 @pytest.mark.parametrize("skip", range(4))
 def test_samples_meet_sent_and_interpolated_frames_alike(skip: int) -> None:
     everything = set(range(skip + 1))
-    assert {n % (skip + 1) for n in range(300) if is_often(n)} == everything
-    assert {n % (skip + 1) for n in range(300) if is_seldom(n)} == everything
-    assert {n % (skip + 1) for n in range(300) if is_seldom(n) and is_thorough(n)} == everything
-    assert {n % (skip + 1) for n in range(300) if is_followed(n)} == everything
-    assert {n % (skip + 1) for n in range(300) if is_watched(n)} == everything
+    assert {n % (skip + 1) for n in range(600) if is_often(n)} == everything
+    assert {n % (skip + 1) for n in range(600) if is_seldom(n)} == everything
+    assert {n % (skip + 1) for n in range(600) if is_seldom(n) and is_thorough(n)} == everything
+    assert {n % (skip + 1) for n in range(600) if is_followed(n)} == everything
+    assert {n % (skip + 1) for n in range(600) if is_watched(n)} == everything
     assert not any(check(0) for check in (is_often, is_seldom, is_followed))
 
 
