@@ -56,6 +56,8 @@ SHED = 25
 """From there on bundles are dropped as well, the oldest first, until half as many frames wait."""
 RECOVERY = 5.0
 """Seconds after that in which lateness is put down to this machine and not to the link."""
+SLOW_SECONDS = 0.5
+"""A machine that hurries for so long is called too slow; behind a packet that got lost many come together."""
 SILENCE = 10.0
 """Seconds without a message that are called a fault."""
 STUCK = 20.0
@@ -104,6 +106,7 @@ class Decoder:
         self._room = threading.Condition()  # guards handoff and playout
         self.reception = Reception(receiver, self._inbox, decoding, playout, device, trace)
         self._hurried = 0
+        self._hurry_since: float | None = None
         self._overloaded_until = float("-inf")
         self._failure: BaseException | None = None
         self._beats = dict.fromkeys(("receive", "animate", "upscale"), self.reception.heard)
@@ -175,9 +178,11 @@ class Decoder:
         # A stalled playout alone is a slow link, waiting bundles alone are a long buffer; both: we are slow ourselves.
         span = self._inbox.span if self._playout.stalled else 0
         hurry = span >= HURRY
-        if hurry:
-            self._hurried += 1
-            self._overloaded_until = time.monotonic() + RECOVERY
+        now = time.monotonic()
+        self._hurry_since = None if not hurry else now if self._hurry_since is None else self._hurry_since
+        if self._hurry_since is not None:
+            self._hurried += now - self._hurry_since >= SLOW_SECONDS
+            self._overloaded_until = now + RECOVERY
         if span >= SHED:
             self._inbox.shed(SHED // 2)
         for rebuilt in self._decoding.animator.push(message, hurry):

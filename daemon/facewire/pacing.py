@@ -175,6 +175,11 @@ class Outbox:
             self._slice_at = now
             del self._bulk[item.part]
 
+    def freshen(self) -> None:
+        """Drop all bundles but the newest: its link was dark, and what comes first afterwards is to be now."""
+        for _ in range(sum(item.is_bundle for item in self._urgent) - 1):
+            self._drop_oldest()
+
     def drain(self) -> list[tuple[Message, bytes]]:
         """All urgent messages at once, with their bytes: the stream is over."""
         out = [(item.message, self._packer.pack(item.message)) for item in self._urgent]

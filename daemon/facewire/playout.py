@@ -3,7 +3,8 @@
 Call `due(now)` once per output tick. A frame is shown at `anchor + frame.time`; the anchor is set when a stream
 starts, so that its first frame is shown `delay` seconds after it came. From then on:
 
-    late a little       the anchor moves by as much: one short stop now, none of that size again
+    late a little       the anchor moves by as much: one short stop now, none of that size again. Not at once after an
+                        outage, when what was held up is late
     late a lot          frames are shown as soon as they come, the newest of those that come together, until they
                         are on time again (an outage must not become latency)
     late for long       the anchor moves all the same: the way from the sender has become longer
@@ -188,11 +189,12 @@ class Playout:
             self._late_since = self._now
         if overloaded:
             return
-        waited = self._now - self._late_since >= (PATIENCE_AFTER if self._recovers else PATIENCE)
-        if self._adapts and not self._queue and lateness <= STRETCH and self._delay + lateness <= MAX_DELAY:
+        waited = self._now - self._late_since
+        is_little = self._adapts and lateness <= STRETCH and self._delay + lateness <= MAX_DELAY
+        if is_little and not self._queue and waited >= (PATIENCE if self._recovers else 0.0):
             self._delay += lateness
             self._move(lateness)
-        elif waited:
+        elif waited >= (PATIENCE_AFTER if self._recovers else PATIENCE):
             self._move(lateness)
 
     def _move(self, seconds: float) -> None:

@@ -33,6 +33,8 @@ class Receiver:
     """What it has (the first one at most), or is sent, until the pivot is there."""
     slice_after: float = float("-inf")
     """When the next slice may go: one after the other, or the keypoints behind them would be late."""
+    was_dark: bool = False
+    """Its link was silent for a while when it was looked at last."""
     epoch: Epoch | None = None
     """The running one, as it was announced last."""
 

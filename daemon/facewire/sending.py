@@ -40,6 +40,8 @@ SLICE_PACE = 0.95
 """Part of the time that a slice takes at the ceiling's rate after which the next may follow, where keypoints flow."""
 QUIET_SECONDS = 0.4
 """Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
+HELD_UP_SECONDS = 1.2
+"""After so much more, what waited is not sent when the link is back, but for the newest."""
 DARK_SECONDS = 3.0
 """A receiver that acknowledged nothing for so long, with something on the way to it, is not waited for."""
 OFTEN = 5.0
@@ -337,6 +339,12 @@ class Sending:
         if not len(one.outbox):
             return False
         state = self._link.state(one.peer)
+        if state is not None and _is_quiet(state):
+            one.was_dark = one.was_dark or state.silence > state.rtt + HELD_UP_SECONDS
+            return False  # what follows would only be old when the link is back
+        if one.was_dark:
+            one.was_dark = False
+            one.outbox.freshen()
         slices_too = now >= one.slice_after and self._has_room(state, SLICE_WINDOW_SECONDS)
         item = one.outbox.next(now, self.bucket.level, slices_too)
         if item is None or not self._has_room(state, WINDOW_SECONDS):
@@ -370,8 +378,6 @@ class Sending:
     def _has_room(self, state: Connection | None, seconds: float) -> bool:
         if state is None:
             return True
-        if _is_quiet(state):
-            return False  # what follows would only be old when the link is back
         window = max(self._rate * (state.rtt + seconds), 1.5 * self._largest)
         return state.outstanding < window
 

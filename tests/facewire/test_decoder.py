@@ -264,7 +264,7 @@ def test_a_machine_that_is_too_slow_leaves_interpolated_frames_out(networks: Net
         outputs = networks["generator"].outputs
 
         def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-            time.sleep(0.13)
+            time.sleep(0.3)
             return networks["generator"].run(inputs)
 
     slow = Networks(networks.id, {**networks.sessions, "generator": Slow()})

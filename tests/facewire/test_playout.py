@@ -286,6 +286,24 @@ def test_an_outage_leaves_no_delay_behind() -> None:
     assert all(index - number < 0.4 * 25 for index, number in latest)
 
 
+def test_what_was_held_up_for_a_second_moves_nothing_either() -> None:
+    """The last second before the link's return comes 0.8 s late, all that follows in time."""
+    player = Player(Playout())
+    live = stream(2)
+
+    def arrivals(now: float) -> list[int]:
+        return [] if 110.0 <= now < 122.0 else live(now)
+
+    def late(now: float) -> list[int]:
+        found = live(now - 0.8) if 122.0 <= now < 122.8 else arrivals(now)
+        return [n for n in found if n >= 25 * 21 or now < 110.0]
+
+    shown = player.play(30.0, late)
+    ages = [index - number for index, number in enumerate(shown) if number is not None and index > 25 * 24]
+    assert ages
+    assert max(ages) < 0.4 * 25
+
+
 def test_what_comes_late_for_a_while_after_an_outage_moves_nothing() -> None:
     """The link's return finds what was held up; for three seconds all comes 1.3 s late."""
     player = Player(Playout())

@@ -231,6 +231,21 @@ def test_no_more_is_on_the_way_than_the_window_and_what_is_old_is_dropped() -> N
     assert all(isinstance(message, Bundle) and message.frames[0].number > newest - 60 for message in fresh)
 
 
+@pytest.mark.parametrize(("silence", "most"), [(0.5, 20), (3.0, 1)])
+def test_what_waited_for_a_dark_link_is_not_sent_when_it_is_back(silence: float, most: int) -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(1.0, 0)
+    bench.link.states[b"a"] = replace(QUIET, outstanding=600, silence=QUIET.rtt + silence)
+    bench.run(1.5, 1000)
+    before = len(bench.got(b"a", Bundle))
+    bench.link.states[b"a"] = QUIET
+    bench.sending.pump(bench.now)
+    came = bench.got(b"a", Bundle)[before:]
+    assert 1 <= len(came) <= most
+    assert (len(came) > 1) == (most > 1)
+
+
 def test_a_dark_receiver_holds_up_neither_the_others_nor_the_next_pivot() -> None:
     bench = Bench()
     bench.link.join(b"a", hello(b"devA", bench.pivot_id))
