@@ -178,11 +178,13 @@ class Decoder:
         # A stalled playout alone is a slow link, waiting bundles alone are a long buffer; both: we are slow ourselves.
         span = self._inbox.span if self._playout.stalled else 0
         hurry = span >= HURRY
-        now = time.monotonic()
-        self._hurry_since = None if not hurry else now if self._hurry_since is None else self._hurry_since
-        if self._hurry_since is not None:
-            self._hurried += now - self._hurry_since >= SLOW_SECONDS
+        if hurry:
+            now = time.monotonic()
+            since = self._hurry_since = now if self._hurry_since is None else self._hurry_since
+            self._hurried += now - since >= SLOW_SECONDS
             self._overloaded_until = now + RECOVERY
+        else:
+            self._hurry_since = None
         if span >= SHED:
             self._inbox.shed(SHED // 2)
         for rebuilt in self._decoding.animator.push(message, hurry):

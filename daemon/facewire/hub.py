@@ -25,15 +25,13 @@ from facewire import tcp
 from facewire.curve import ZAP_DOMAIN, ZAP_ENDPOINT, AllowList, load_pair, zap_answer
 from facewire.errors import ConfigError
 from facewire.transport import Traffic, check_endpoint, open_socket
-from facewire.wires import Totals, Wires
+from facewire.wires import HANDSHAKE_SECONDS, Totals, Wires
 
 log = logging.getLogger(__name__)
 
 MAX_REPORT = 512
 """Longest message that a decoder may send; CURVE's handshake needs over 300 B."""
 MAX_RECEIVERS = 16
-HANDSHAKE_SECONDS = 30
-"""How long a handshake may take: three round trips and 1.8 kB, on the slowest link 10 s when nothing is lost."""
 MEET_SECONDS = 3.0
 """For so long a connection is looked at whether it is that of a known device; then it has to say so."""
 SAMPLE_SECONDS = 0.25

@@ -209,7 +209,7 @@ def test_strangers_are_limited_and_the_good_one_does_not_notice() -> None:
         assert until(lambda: not hub.poll() and hub.totals.strangers > 0)
         for peer in held:
             peer.close()
-        assert until(lambda: not hub.poll() and hub.strangers == 0)
+        assert until(lambda: not hub.poll() and hub.strangers == 0 and list(hub.peers) == [identity])
 
 
 def test_a_subscriber_drops_a_peer_that_sends_too_much() -> None:
