@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
@@ -47,7 +48,10 @@ REST_SECONDS = 300.0
 """A machine that was too slow goes without deformations for so long."""
 WARM_FRAMES = 100
 """Frames after which it counts when the machine does not keep up."""
-SEND_BUFFER_SECONDS = 1.0
+SEND_BUFFER = 65_536
+"""Bytes of the kernel's buffer for a connection. What is on the way lies in it as well, and a bundle of 80 bytes takes
+over a kilobyte of it; where it is too small, bundles wait for acknowledgements. How much is on the way is Sending's to
+say, not this buffer's."""
 
 
 class Keeper(Protocol):
@@ -246,8 +250,8 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     cv2.setNumThreads(1)
     profile = config.link()
     rate = profile.ceiling_kbps * 1000 / 8
-    buffer = max(4096, round(rate * SEND_BUFFER_SECONDS))
-    link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=buffer, rate=rate)
+    link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=SEND_BUFFER, rate=rate)
+    background = ThreadPoolExecutor(1, "finer")
     notifier = Notifier()
     try:
         asked = config.pivots
@@ -261,6 +265,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
                 config.pivots.policy,
                 limits,
                 paced=True,
+                background=background,
             )
             shelf = Shelf(config.cache_directory(), profile.pivot_bytes)
             encoding.recall(shelf.offer())
@@ -289,5 +294,6 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     try:
         encoder.run()
     finally:
+        background.shutdown()
         notifier.stopping()
     return 0

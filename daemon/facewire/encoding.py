@@ -1,4 +1,4 @@
-"""Encoding: camera pictures in, messages out. No clock, no socket, no thread: time comes with the frames.
+"""Encoding: camera pictures in, messages out. No clock, no socket: time comes with the frames.
 
     frame -> face -> crop -> keypoints -> bundle
                        \\-> pivot, when the policy asks for one
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -63,7 +64,7 @@ class Pending:
 class Encoding:
     """The steps for one stream. Raises ModelError.
 
-    stream: 32-bit number that names it, random if None. paced: see above.
+    stream: 32-bit number that names it, random if None. paced: see above. background: see finer.Originals.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Encoding:
         policy: PivotPolicy | None = None,
         stream: int | None = None,
         paced: bool = False,
+        background: Executor | None = None,
     ) -> None:
         self.profile = profile
         self.fps = fps
@@ -99,7 +101,7 @@ class Encoding:
         self._epochs = 0
         self._epoch: Epoch | None = None
         self._pending: Pending | None = None
-        self._originals = Originals()
+        self._originals = Originals(background)
         self._coarser: tuple[bytes, bytes] | None = None
         self._networks = networks
         self._fitter: Fitter | None = None
@@ -392,6 +394,7 @@ def open_encoding(
     limits: Limits | None = None,
     paced: bool = False,
     networks: Networks | None = None,
+    background: Executor | None = None,
 ) -> Encoding:
     """Encoding with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency.
 
@@ -405,5 +408,5 @@ def open_encoding(
     networks = networks or open_networks(models, threads, names)
     policy = PivotPolicy(profile.pivot_interval, fps, preset(pivots, limits or Limits()), pivots != "first")
     return Encoding(
-        networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, paced=paced
+        networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, None, paced, background
     )

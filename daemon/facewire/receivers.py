@@ -31,8 +31,8 @@ class Receiver:
     heard_want: float = float("-inf")
     previews: tuple[Preview, ...] = ()
     """What it has (the first one at most), or is sent, until the pivot is there."""
-    slice_after: float = float("-inf")
-    """When the next slice may go: one after the other, or the keypoints behind them would be late."""
+    free_at: float = float("-inf")
+    """When a link of the ceiling's rate has sent off all that was given to it."""
     was_dark: bool = False
     """Its link was silent for a while when it was looked at last."""
     epoch: Epoch | None = None

@@ -36,8 +36,6 @@ WINDOW_SECONDS = 0.6
 """Seconds of the ceiling's rate that may be on the way beyond a round trip."""
 SLICE_WINDOW_SECONDS = 0.25
 """... where a pivot slice is added to it: a bundle that comes next must not wait long."""
-SLICE_PACE = 0.95
-"""Part of the time that a slice takes at the ceiling's rate after which the next may follow, where keypoints flow."""
 QUIET_SECONDS = 0.4
 """Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
 HELD_UP_SECONDS = 1.2
@@ -345,7 +343,9 @@ class Sending:
         if one.was_dark:
             one.was_dark = False
             one.outbox.freshen()
-        slices_too = now >= one.slice_after and self._has_room(state, SLICE_WINDOW_SECONDS)
+        # Where keypoints flow, a slice goes when what went before is off the link: the next bundle waits for one at most.
+        flows = bool(one.previews or one.outbox.books.sent)
+        slices_too = (now >= one.free_at or not flows) and self._has_room(state, SLICE_WINDOW_SECONDS)
         item = one.outbox.next(now, self.bucket.level, slices_too)
         if item is None or not self._has_room(state, WINDOW_SECONDS):
             return False
@@ -353,8 +353,7 @@ class Sending:
             return False
         one.outbox.sent(item, now)
         self.bucket.spend(item.cost)
-        if item.part is not None and (one.previews or one.outbox.books.sent):
-            one.slice_after = now + SLICE_PACE * item.cost / self._rate
+        one.free_at = max(now, one.free_at) + item.cost / self._rate
         self._account(one, item)
         self._replace_preview(one, now)
         return True
@@ -378,7 +377,7 @@ class Sending:
     def _has_room(self, state: Connection | None, seconds: float) -> bool:
         if state is None:
             return True
-        window = max(self._rate * (state.rtt + seconds), 1.5 * self._largest)
+        window = max(self._rate * (state.shortest_rtt + seconds), 1.5 * self._largest)
         return state.outstanding < window
 
     def _is_dark(self, one: Receiver) -> bool:

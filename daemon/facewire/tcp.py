@@ -27,13 +27,15 @@ _INFO_LENGTH = 208
 @dataclass(frozen=True)
 class Connection:
     """A connection at one moment. sent, received: all bytes on the wire, headers, handshakes, acknowledgements and
-    repetitions included; outstanding: bytes handed over that nobody has acknowledged; rtt: seconds, smoothed; timeouts:
+    repetitions included; outstanding: bytes handed over that nobody has acknowledged; rtt: seconds, smoothed, queues
+    included; shortest_rtt: seconds, the least of the last minutes (tcp_min_rtt_wlen), so without queues; timeouts:
     retransmission timeouts in a row; silence: seconds since anything was heard."""
 
     sent: int
     received: int
     outstanding: int
     rtt: float
+    shortest_rtt: float
     timeouts: int
     silence: float
     repeated: int
@@ -73,6 +75,7 @@ def look(fd: int, port: int) -> Connection | None:
         # struct tcp_info, linux/tcp.h
         (silence_ms,) = struct.unpack_from("=I", info, 56)
         (rtt_us,) = struct.unpack_from("=I", info, 68)
+        (shortest_us,) = struct.unpack_from("=I", info, 148)
         (repeated,) = struct.unpack_from("=I", info, 100)
         (received,) = struct.unpack_from("=Q", info, 128)
         segments_out, segments_in = struct.unpack_from("=II", info, 136)
@@ -83,6 +86,7 @@ def look(fd: int, port: int) -> Connection | None:
             received=received + segments_in * header,
             outstanding=int(struct.unpack("=i", queue)[0]),
             rtt=rtt_us / 1e6,
+            shortest_rtt=min(rtt_us, shortest_us) / 1e6,
             timeouts=info[2],
             silence=silence_ms / 1e3,
             repeated=repeated,
@@ -103,11 +107,14 @@ def limit_backoff(fd: int, port: int, seconds: float) -> bool:
 
 
 def prepare(fd: int, port: int) -> None:
-    """For a connection that carries little: losses in a row do not double its timeout at once."""
+    """For a connection that carries little, of which the sender has its own idea (sending): losses in a row do not
+    double its timeout at once, and congestion control is Reno, the one that every kernel lets everybody use. BBR, which
+    some machines have as default, holds everything up for a round trip each ten seconds to measure it."""
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, THIN_LINEAR_TIMEOUTS, 1)
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 def offer_fast_open(fd: int, port: int) -> None:

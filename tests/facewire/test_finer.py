@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import numpy as np
 import pytest
 
@@ -59,3 +62,32 @@ def test_old_pictures_go(picture: Picture) -> None:
     for number in range(LIBRARY):
         originals.keep(bytes([number] * 8), picture)
     assert originals.finer(first, 4000) is None
+
+
+def test_it_is_coded_beside_everything_else(picture: Picture) -> None:
+    first = taken(picture, 1000)
+    with ThreadPoolExecutor(1) as background:
+        originals, gate = Originals(background), Event()
+        originals.keep(first.pivot_id, picture)
+        background.submit(gate.wait)
+        assert originals.finer(first, 4000) is None
+        assert originals.finer(first, 4000) is None
+        gate.set()
+    finer = originals.finer(first, 4000)
+    assert finer is not None
+    assert finer.data == encode_pivot(picture, 4000)
+
+
+def test_what_was_coded_for_a_pivot_that_is_gone_is_not_given_out(picture: Picture) -> None:
+    one, other = taken(picture, 1000), taken(picture.transpose(1, 0, 2), 1000)
+    with ThreadPoolExecutor(1) as background:
+        originals = Originals(background)
+        originals.keep(one.pivot_id, picture)
+        originals.keep(other.pivot_id, picture.transpose(1, 0, 2))
+        assert originals.finer(one, 4000) is None
+        background.submit(int).result()
+        assert originals.finer(other, 4000) is None
+        background.submit(int).result()
+        finer = originals.finer(other, 4000)
+    assert finer is not None
+    assert finer.data == encode_pivot(picture.transpose(1, 0, 2), 4000)

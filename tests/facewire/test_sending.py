@@ -13,16 +13,16 @@ from facewire.hub import Arrival, HubCounters, Peer
 from facewire.preview import PREVIEW_BYTES
 from facewire.profiles import Profile, profile
 from facewire.receivers import REPEAT_PIVOTS
-from facewire.sending import DARK_SECONDS, Sending
+from facewire.sending import DARK_SECONDS, WINDOW_SECONDS, Sending
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
-from facewire.wire.packets import Parser
+from facewire.wire.packets import Parser, pack
 from facewire.wire.pivot import PivotAssembler, content_id, decode_pivot, encode_pivot, slices
 from facewire.wire.returns import Report, Want, pack_report
 from facewire.wires import Totals
 
-QUIET = Connection(0, 0, 0, 0.6, 0, 0.0, 0)
+QUIET = Connection(0, 0, 0, 0.6, 0.6, 0, 0.0, 0)
 
 
 @dataclass
@@ -107,10 +107,13 @@ class Bench:
         self.epoch = Epoch(1, 0, 0, self.pivot_id, len(self.coded), 256, 25.0, 1, bytes(4), 1.0)
         self.link = Link()
         self.out: list[tuple[Message, str]] = []
+        self.times: list[float] = []
+        """When each of them was sent."""
+        self.wanted = [self.pivot_id]
         self.before: bytes | None = None
         """What the pivot was before it was sent finer."""
         self.sending = Sending(
-            self.link, self.profile, self.known, lambda *what: self.out.append(what), coarser=lambda _: self.before
+            self.link, self.profile, self.known, self.note, coarser=lambda _: self.before
         )
         self.now = 0.0
         self.every = 8
@@ -119,6 +122,10 @@ class Bench:
     @property
     def picture_bytes(self) -> int:
         return sum(len(message.data) for message, _ in self.out if isinstance(message, PivotSlice))
+
+    def note(self, message: Message, device: str) -> None:
+        self.out.append((message, device))
+        self.times.append(self.now)
 
     def known(self, pivot_id: bytes) -> bytes | None:
         return self.coded if pivot_id == self.pivot_id else None
@@ -134,7 +141,7 @@ class Bench:
             for one in self.sending.newcomers():
                 self.sending.greet(one, [self.epoch, *self.parts], self.now)
             if number is not None and step % self.every == 0:
-                self.sending.offer([bundle(number)], self.pivot_id, [self.pivot_id], self.now)
+                self.sending.offer([bundle(number)], self.pivot_id, self.wanted, self.now)
                 number += 4
             self.sending.pump(self.now)
 
@@ -229,6 +236,35 @@ def test_no_more_is_on_the_way_than_the_window_and_what_is_old_is_dropped() -> N
     newest = 1000 + 4 * 186
     assert fresh
     assert all(isinstance(message, Bundle) and message.frames[0].number > newest - 60 for message in fresh)
+
+
+def test_a_slice_goes_when_what_went_before_is_off_the_link() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(5.0, 0)  # much of the rate is saved up by now
+    finer = pivot(bench.profile, 12_000)
+    bench.wanted.append(finer[0].pivot_id)
+    bench.sending.offer(finer, bench.pivot_id, bench.wanted, bench.now)
+    began = len(bench.out)
+    bench.run(10.0, 1000)
+    sent = [(at, message) for at, (message, _) in zip(bench.times[began:], bench.out[began:], strict=True)]
+    assert sum(isinstance(message, PivotSlice) for _, message in sent) == len(finer)
+    rate, free = bench.profile.ceiling_kbps * 125, 0.0
+    for at, message in sent:
+        if isinstance(message, PivotSlice):
+            assert at >= free - 0.01  # a bundle is packed shorter than here
+        free = max(free, at) + wire_bytes(len(pack(message)), True) / rate
+
+
+def test_a_queue_on_the_way_widens_no_window() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(1.0, 0)
+    window = bench.profile.ceiling_kbps * 125 * (QUIET.shortest_rtt + WINDOW_SECONDS)
+    bench.link.states[b"a"] = replace(QUIET, outstanding=round(window) + 1, rtt=5.0)
+    before = len(bench.out)
+    bench.run(5.0, 1000)
+    assert len(bench.out) == before
 
 
 @pytest.mark.parametrize(("silence", "most"), [(0.5, 20), (3.0, 1)])
