@@ -23,6 +23,7 @@ import select
 import socket
 import struct
 import threading
+import time
 
 from facewire import tcp
 
@@ -31,6 +32,8 @@ CONNECT_SECONDS = 4.0
 """Without a limit the kernel retries with growing pauses, up to two minutes after an outage."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0
 """Seconds between two attempts to connect; doubles while the encoder cannot be reached."""
+OPENING_SECONDS = 0.5
+"""For so long libzmq's greeting and first command are waited for before anything is sent."""
 BUFFER = 16 * 1024
 """Bytes that wait in each direction."""
 _FASTOPEN_CONNECT = 30
@@ -98,6 +101,9 @@ class Bridge:
         local.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         local.setblocking(False)
         local.send(self._expected)
+        opening = self._opening(local)
+        if opening is None:
+            return
         if self._failures and not self._listens(seconds=min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)):
             return
         remote = self._dial()
@@ -107,13 +113,27 @@ class Bridge:
             return
         self.port, self.fd = remote.getsockname()[1], remote.fileno()
         try:
-            self._pump(local, remote)
+            self._pump(local, remote, opening)
         except OSError:
             pass  # the connection is over, whoever ended it
         finally:
             wire, self.fd = self.wire, None
             self._closed_wire = wire
             remote.close()
+
+    def _opening(self, local: socket.socket) -> bytearray | None:
+        """What libzmq says first, so that it goes with the first packet as a whole; None: it is gone, or we are."""
+        said, until = bytearray(), time.monotonic() + OPENING_SECONDS
+        while not _is_opening(said) and (left := until - time.monotonic()) > 0:
+            readable, _, _ = select.select([self._woken, local], [], [], left)
+            if self._woken in readable:
+                return None
+            if local in readable:
+                came = local.recv(BUFFER)
+                if not came:
+                    return None
+                said += came
+        return said
 
     def _dial(self) -> socket.socket | None:
         remote: socket.socket | None = None
@@ -137,9 +157,9 @@ class Bridge:
             remote.close()
         return None
 
-    def _pump(self, local: socket.socket, remote: socket.socket) -> None:
+    def _pump(self, local: socket.socket, remote: socket.socket, opening: bytearray) -> None:
         """Both ways, until one side ends. Raises OSError where it broke."""
-        up, down, first = bytearray(), bytearray(), bytearray()
+        up, down, first = opening, bytearray(), bytearray()
         while True:
             reading = [self._woken]
             reading += [local] if len(up) < BUFFER else []
@@ -169,6 +189,11 @@ class Bridge:
                 del up[: remote.send(up)]
             if down and local in writable:
                 del down[: local.send(down)]
+
+
+def _is_opening(said: bytearray) -> bool:
+    """Whether it is a greeting and a whole command (flags, length, body: ZeroMQ RFC 23)."""
+    return len(said) >= GREETING + 2 and len(said) >= GREETING + 2 + said[GREETING + 1]
 
 
 def _is_own(local: socket.socket) -> bool:

@@ -53,7 +53,7 @@ _TCP_OPTIONS = [
 ]
 """Of a decoder's connection; the encoder's are set by `open_socket`."""
 _GIVEN_UP_SECONDS = 3.0
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)

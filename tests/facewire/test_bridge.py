@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 
@@ -65,6 +66,21 @@ def test_the_first_thing_a_server_gets_is_greeting_and_hello_together(server: so
             assert got[GREETING] == 4  # a command: READY
     finally:
         subscriber.close()
+
+
+def test_greeting_and_first_command_are_one_packet(server: socket.socket, bridge: Bridge) -> None:
+    """With TCP Fast Open the first packet saves a round trip; the command must be in it."""
+    hello = b"\x04\xc8" + bytes(200)
+    with plug(bridge) as local:
+        for part in (greeting(True)[:10], greeting(True)[10:], hello[:50], hello[50:]):
+            local.sendall(part)
+            time.sleep(0.02)
+        with server.accept()[0] as remote:
+            remote.settimeout(5.0)
+            assert read(remote, GREETING + len(hello)) == greeting(True) + hello
+            info = remote.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            (packets_with_data,) = struct.unpack_from("=I", info, 152)
+            assert packets_with_data == 1
 
 
 def test_all_else_passes_as_it_is(server: socket.socket, bridge: Bridge) -> None:
