@@ -131,7 +131,7 @@ class Encoder:
         """Receivers and the link."""
         sending = self._sending
         sending.listen(now)
-        sending.meet(self._encoding.epoch)
+        sending.meet(self._encoding.epoch, now)
         for receiver in sending.newcomers():
             sending.greet(receiver, self._encoding.announce(), now)
         if now - self._reminded >= self._profile.announce_interval:

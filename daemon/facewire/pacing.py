@@ -134,6 +134,10 @@ class Outbox:
         """The epoch is on its way already."""
         self._packer.went(epoch)
 
+    def start_over(self) -> None:
+        """What comes next must be understood by who has got nothing of what went before."""
+        self._packer.refresh()
+
     def holds(self, pivot_id: bytes) -> bool:
         """Whether slices of this pivot still wait."""
         return any(key[0] == pivot_id for key in self._bulk)

@@ -35,6 +35,8 @@ class Receiver:
     """When a link of the ceiling's rate has sent off all that was given to it."""
     was_dark: bool = False
     """Its link was silent for a while when it was looked at last."""
+    knocked: float | None = None
+    """Since when keypoints are sent to it in spite of its silence."""
     epoch: Epoch | None = None
     """The running one, as it was announced last."""
 

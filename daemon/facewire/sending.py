@@ -40,6 +40,9 @@ QUIET_SECONDS = 0.4
 """Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
 HELD_UP_SECONDS = 1.2
 """After so much more, what waited is not sent when the link is back, but for the newest."""
+KNOCK_SECONDS = 1.5
+"""For so long after a handshake it is tried whether a silent receiver is the one who came: its hello takes a round trip
+more, and libzmq sends to where a name came from last."""
 DARK_SECONDS = 3.0
 """A receiver that acknowledged nothing for so long, with something on the way to it, is not waited for."""
 OFTEN = 5.0
@@ -112,6 +115,7 @@ class Sending:
         self._gone_dropped = 0
         self._gone = Books()
         self._strange: set[int] = set()
+        self._knock_until = float("-inf")
         self._link, self._coded, self._on_sent = link, coded, on_sent
         self._slice_bytes = profile.slice_bytes
         self._rate = profile.ceiling_kbps * 1000 / 8
@@ -171,11 +175,14 @@ class Sending:
         if totals.sent:  # else nobody counts: no TCP
             self.bucket.settle(totals.sent + totals.received)
 
-    def meet(self, epoch: Epoch | None) -> None:
+    def meet(self, epoch: Epoch | None, now: float) -> None:
         """Tell devices that were met before, and whose handshake is done, the epoch: a round trip before their hello is
-        here. Nothing of a picture is sent to them until it is."""
+        here. Nothing of a picture is sent to them until it is. One of a receiver that fell silent may be that receiver
+        by another way: keypoints are sent to it again (KNOCK_SECONDS)."""
         silent = self._link.silent()
         strange, self._strange = self._strange, set(silent)
+        if self._strange - strange:
+            self._knock_until = now + KNOCK_SECONDS
         if epoch is None or not silent:
             return
         here = {one.report.device for one in self.receivers.values()}
@@ -339,13 +346,18 @@ class Sending:
         state = self._link.state(one.peer)
         if state is not None and _is_quiet(state):
             one.was_dark = one.was_dark or state.silence > state.rtt + HELD_UP_SECONDS
-            return False  # what follows would only be old when the link is back
+            if not self._may_be_back(one, now):
+                return False  # what follows would only be old when the link is back
+            state = None
+        else:
+            one.knocked = None
         if one.was_dark:
             one.was_dark = False
             one.outbox.freshen()
-        # Where keypoints flow, a slice goes when what went before is off the link: the next bundle waits for one at most.
+        # Where keypoints flow a slice goes when what went before is off the link: a bundle waits for one at most.
         flows = bool(one.previews or one.outbox.books.sent)
         slices_too = (now >= one.free_at or not flows) and self._has_room(state, SLICE_WINDOW_SECONDS)
+        slices_too = slices_too and one.knocked is None
         item = one.outbox.next(now, self.bucket.level, slices_too)
         if item is None or not self._has_room(state, WINDOW_SECONDS):
             return False
@@ -357,6 +369,13 @@ class Sending:
         self._account(one, item)
         self._replace_preview(one, now)
         return True
+
+    def _may_be_back(self, one: Receiver, now: float) -> bool:
+        """Whether a receiver that is silent may have come by another way; once in each silence."""
+        if one.knocked is None and now < self._knock_until:
+            one.knocked = now
+            one.outbox.start_over()
+        return one.knocked is not None and now - one.knocked < KNOCK_SECONDS
 
     def _replace_preview(self, one: Receiver, now: float) -> None:
         """Once something finer is on its way as a whole, the epoch is told with that: at last as it is."""

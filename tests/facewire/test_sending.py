@@ -137,7 +137,7 @@ class Bench:
             self.now += 0.02
             step += 1
             self.sending.listen(self.now)
-            self.sending.meet(self.epoch)
+            self.sending.meet(self.epoch, self.now)
             for one in self.sending.newcomers():
                 self.sending.greet(one, [self.epoch, *self.parts], self.now)
             if number is not None and step % self.every == 0:
@@ -280,6 +280,35 @@ def test_what_waited_for_a_dark_link_is_not_sent_when_it_is_back(silence: float,
     came = bench.got(b"a", Bundle)[before:]
     assert 1 <= len(came) <= most
     assert (len(came) > 1) == (most > 1)
+
+
+def test_a_receiver_that_fell_silent_is_tried_when_somebody_has_come() -> None:
+    """It may be that receiver, with a new address: libzmq sends to where its name came from last."""
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(3.0, 0)
+    bench.link.states[b"a"] = replace(QUIET, outstanding=6000, silence=5.0)
+    finer = pivot(bench.profile, 12_000)
+    bench.wanted.append(finer[0].pivot_id)
+    bench.sending.offer(finer, bench.pivot_id, bench.wanted, bench.now)
+    before = len(bench.out)
+    bench.run(2.0, 100)
+    assert len(bench.out) == before
+    bench.link.quiet.append(9)
+    bench.run(0.1, 200)
+    (newest,) = [message for message, _ in bench.out[before:]]
+    assert isinstance(newest, Bundle)
+    assert newest.frames[0].number >= 140
+    bench.run(10.0, 300)
+    assert all(isinstance(message, Bundle) for message, _ in bench.out[before:])
+    assert 1.2 < bench.times[-1] - bench.times[before] < 1.6
+    after = len(bench.out)
+    bench.link.quiet.append(10)  # another stranger: not again in the same silence
+    bench.run(3.0, 900)
+    assert len(bench.out) == after
+    bench.link.states[b"a"] = QUIET
+    bench.run(3.0, 1200)
+    assert len(bench.out) > after + 10
 
 
 def test_a_dark_receiver_holds_up_neither_the_others_nor_the_next_pivot() -> None:
