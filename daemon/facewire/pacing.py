@@ -23,7 +23,7 @@ MARGIN = 0.94
 """Part of the ceiling that is filled up again each second."""
 BURST_SECONDS = 2.5
 """How much unused rate is saved up (at least a slice's worth): with MARGIN, what a minute may hold. How fast it goes
-out is the link's business: see sending.WINDOW_SECONDS."""
+out is the link's business: see flow.WINDOW_SECONDS."""
 KEEP_SECONDS = 2.0
 """Bundles that waited longer are dropped, except the newest."""
 STARVED_SECONDS = 8.0

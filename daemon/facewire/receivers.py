@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from facewire.flow import Flow
 from facewire.hub import Peer
 from facewire.pacing import Outbox, TokenBucket
 from facewire.preview import Preview
@@ -23,6 +24,7 @@ class Receiver:
 
     peer: Peer
     outbox: Outbox
+    flow: Flow
     report: Report
     have: set[bytes] = field(default_factory=set)
     is_new: bool = True
@@ -31,12 +33,6 @@ class Receiver:
     heard_want: float = float("-inf")
     previews: tuple[Preview, ...] = ()
     """What it has (the first one at most), or is sent, until the pivot is there."""
-    free_at: float = float("-inf")
-    """When a link of the ceiling's rate has sent off all that was given to it."""
-    was_dark: bool = False
-    """Its link was silent for a while when it was looked at last."""
-    knocked: float | None = None
-    """Since when keypoints are sent to it in spite of its silence."""
     epoch: Epoch | None = None
     """The running one, as it was announced last."""
 

@@ -3,9 +3,8 @@
     report ----> Receiver: have, lacks        messages --> one outbox each --window--> hub
                                                              one token bucket under the profile's ceiling
 
-A pivot goes only to who has not got it: a decoder says in its hello what it keeps. Nothing is handed to the kernel
-while more is on the way to a receiver than its link carries in WINDOW_SECONDS beyond a round trip: so what waits, waits
-here, where it can be dropped when it is old. A receiver whose link is dark, or that does not read, holds up nobody.
+A pivot goes only to who has not got it: a decoder says in its hello what it keeps. How much may be on the way to each
+is its flow's to say (flow). A receiver whose link is dark, or that does not read, holds up nobody.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Protocol
 
 from facewire.acquaintance import Acquaintances, routing_name
 from facewire.errors import PacketError
+from facewire.flow import KNOCK_SECONDS, Flow, is_dark, is_quiet
 from facewire.hub import Arrival, HubCounters, Peer
 from facewire.pacing import BURST_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
 from facewire.preview import Coded, Previews
@@ -32,19 +32,6 @@ from facewire.wires import Totals
 
 log = logging.getLogger(__name__)
 
-WINDOW_SECONDS = 0.6
-"""Seconds of the ceiling's rate that may be on the way beyond a round trip."""
-SLICE_WINDOW_SECONDS = 0.25
-"""... where a pivot slice is added to it: a bundle that comes next must not wait long."""
-QUIET_SECONDS = 0.4
-"""Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
-HELD_UP_SECONDS = 1.2
-"""After so much more, what waited is not sent when the link is back, but for the newest."""
-KNOCK_SECONDS = 1.5
-"""For so long after a handshake it is tried whether a silent receiver is the one who came: its hello takes a round trip
-more, and libzmq sends to where a name came from last."""
-DARK_SECONDS = 3.0
-"""A receiver that acknowledged nothing for so long, with something on the way to it, is not waited for."""
 OFTEN = 5.0
 """Seconds between two requests of a receiver that are heard."""
 
@@ -300,7 +287,9 @@ class Sending:
         if before is not None:
             self._close(before)
         log.info("receiver %s (%s) has joined", peer.name, report.device.hex())
-        self.receivers[peer.identity] = Receiver(peer, Outbox(self._cost), report, set(report.have))
+        self.receivers[peer.identity] = Receiver(
+            peer, Outbox(self._cost), Flow(self._rate, self._largest), report, set(report.have)
+        )
 
     def _drop_ghosts(self) -> None:
         """A device that has come back by another way reads its old connection no more."""
@@ -343,39 +332,25 @@ class Sending:
         """Send one message if one may go."""
         if not len(one.outbox):
             return False
-        state = self._link.state(one.peer)
-        if state is not None and _is_quiet(state):
-            one.was_dark = one.was_dark or state.silence > state.rtt + HELD_UP_SECONDS
-            if not self._may_be_back(one, now):
-                return False  # what follows would only be old when the link is back
-            state = None
-        else:
-            one.knocked = None
-        if one.was_dark:
-            one.was_dark = False
+        paced = bool(one.previews or one.outbox.books.sent)
+        opening = one.flow.opens(self._link.state(one.peer), now, paced, self._knock_until)
+        if opening.is_silent:
+            return False  # what follows would only be old when the link is back
+        if opening.only_newest:
             one.outbox.freshen()
-        # Where keypoints flow a slice goes when what went before is off the link: a bundle waits for one at most.
-        flows = bool(one.previews or one.outbox.books.sent)
-        slices_too = (now >= one.free_at or not flows) and self._has_room(state, SLICE_WINDOW_SECONDS)
-        slices_too = slices_too and one.knocked is None
-        item = one.outbox.next(now, self.bucket.level, slices_too)
-        if item is None or not self._has_room(state, WINDOW_SECONDS):
+        if opening.anew:
+            one.outbox.start_over()
+        item = one.outbox.next(now, self.bucket.level, opening.slices)
+        if item is None or not opening.bundles:
             return False
         if not self._link.send(one.peer.identity, item.data):
             return False
         one.outbox.sent(item, now)
         self.bucket.spend(item.cost)
-        one.free_at = max(now, one.free_at) + item.cost / self._rate
+        one.flow.sent(item.cost, now)
         self._account(one, item)
         self._replace_preview(one, now)
         return True
-
-    def _may_be_back(self, one: Receiver, now: float) -> bool:
-        """Whether a receiver that is silent may have come by another way; once in each silence."""
-        if one.knocked is None and now < self._knock_until:
-            one.knocked = now
-            one.outbox.start_over()
-        return one.knocked is not None and now - one.knocked < KNOCK_SECONDS
 
     def _replace_preview(self, one: Receiver, now: float) -> None:
         """Once something finer is on its way as a whole, the epoch is told with that: at last as it is."""
@@ -391,17 +366,11 @@ class Sending:
 
     def _is_stuck(self, one: Receiver) -> bool:
         state = self._link.state(one.peer)
-        return state is not None and _is_quiet(state)
-
-    def _has_room(self, state: Connection | None, seconds: float) -> bool:
-        if state is None:
-            return True
-        window = max(self._rate * (state.shortest_rtt + seconds), 1.5 * self._largest)
-        return state.outstanding < window
+        return state is not None and is_quiet(state)
 
     def _is_dark(self, one: Receiver) -> bool:
         state = self._link.state(one.peer)
-        return state is not None and state.outstanding > 0 and state.silence > DARK_SECONDS
+        return state is not None and is_dark(state)
 
     def _account(self, one: Receiver, item: Waiting) -> None:
         self._on_sent(item.message, one.report.device.hex())
@@ -416,10 +385,6 @@ class Sending:
         if not one.outbox.holds(pivot_id):
             one.have.add(pivot_id[:4])
             self._acquaintances.met(one.report.device, one.have)
-
-
-def _is_quiet(state: Connection) -> bool:
-    return state.outstanding > 0 and state.silence > state.rtt + QUIET_SECONDS
 
 
 def _is_missing(part: PivotSlice, want: Want) -> bool:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from facewire.acquaintance import routing_name
+from facewire.flow import DARK_SECONDS, WINDOW_SECONDS
 from facewire.hub import Arrival, HubCounters, Peer
 from facewire.preview import PREVIEW_BYTES
 from facewire.profiles import Profile, profile
 from facewire.receivers import REPEAT_PIVOTS
-from facewire.sending import DARK_SECONDS, WINDOW_SECONDS, Sending
+from facewire.sending import Sending
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
