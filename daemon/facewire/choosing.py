@@ -1,0 +1,224 @@
+"""The pivot that frames are animated from: asked for, coded, on its way, used again, sent once more in more bytes.
+
+The policy (pivots) decides, here it is carried out. No clock: frames have numbers.
+
+    measure the frame --> policy --> a new one: coded, its slices are to be sent    --> pending --> current
+                                 \\-> an earlier one: its slices, for who lacks it   --> pending --> current
+                                 \\-> none: where it has stayed, the same, finer     --> pending --> current
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from facewire.face.crop import cut
+from facewire.finer import STAYED, Originals
+from facewire.keyframes import CODED_SIZE, find_points
+from facewire.likeness import look
+from facewire.networks import Session
+from facewire.pivots import CutDetector, Decision, PivotPolicy, Scene, Taken, distance, unlikeness
+from facewire.profiles import Profile
+from facewire.types import Crop, Picture, PivotSlice
+from facewire.watching import FaceWatch
+from facewire.wire.pivot import content_id, decode_pivot, encode_pivot, slices
+
+MEASURE_SECONDS = 0.48
+"""Seconds between two measurements of head pose and background."""
+ALIKE = 0.09
+"""Mean difference of thumbnails up to which an earlier run's pivot may show what the camera shows (see pivots.CUT)."""
+
+
+class Meter(Protocol):
+    """Measures what a coded picture shows (scene.SceneMeter)."""
+
+    def measure(self, picture: Picture) -> Scene: ...
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A pivot whose epoch begins when its slices are out. is_finer: it takes the place of the running one, and what is
+    really needed goes before it."""
+
+    taken: Taken
+    is_sent: bool = False
+    is_finer: bool = False
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How often so far: new pivots, earlier ones used again, and the same in more bytes."""
+
+    pivots: int = 0
+    reuses: int = 0
+    finer: int = 0
+
+
+class Choosing:
+    """One stream's pivots. keypoints: the network, where the policy compares looks. paced: a pivot's slices take their
+    time (a link), its epoch begins when they are out. background: see finer.Originals."""
+
+    def __init__(
+        self,
+        policy: PivotPolicy,
+        meter: Meter,
+        keypoints: Session,
+        fps: float,
+        paced: bool = False,
+        background: Executor | None = None,
+    ) -> None:
+        self.pending: Pending | None = None
+        """The pivot whose epoch is to begin."""
+        self.choices = Choices()
+        self._policy, self._meter, self._keypoints = policy, meter, keypoints
+        self._fps, self._paced = fps, paced
+        self._cuts = CutDetector()
+        self._every = max(1, round(MEASURE_SECONDS * fps))
+        self._measured = -self._every
+        self._forced = ""
+        self._recalled: list[Taken] = []
+        self._originals = Originals(background)
+        self._coarser: tuple[bytes, bytes] | None = None
+
+    @property
+    def current(self) -> Taken | None:
+        """The pivot that is animated."""
+        return self._policy.current
+
+    @property
+    def in_use(self) -> list[Taken]:
+        """The pivot that is animated, and the one on its way."""
+        pending = None if self.pending is None else self.pending.taken
+        return [taken for taken in (self.current, pending) if taken is not None]
+
+    @property
+    def refining(self) -> bool:
+        """Whether the pending pivot is a finer one, which has time until everybody has it."""
+        return self.pending is not None and self.pending.is_finer
+
+    @property
+    def due(self) -> bool:
+        """Whether the pending pivot's epoch may begin."""
+        return self.pending is not None and (not self._paced or self.pending.is_sent)
+
+    def force(self, why: str) -> None:
+        """A new pivot is needed, whatever is measured; "": it is not."""
+        self._forced = why
+
+    def resized(self) -> None:
+        """The camera's pictures have another size: no earlier pivot is used again."""
+        self._policy.forget()
+
+    def recall(self, earlier: Sequence[Taken]) -> None:
+        """Pivots of an earlier run, which the first picture will be compared with."""
+        self._recalled = list(earlier)
+
+    def adapt(self, profile: Profile, new_grid: bool) -> None:
+        """From now on as often as this profile says. new_grid: keypoints lie on another one, which belongs to the
+        epoch: a new epoch, with the same pivot."""
+        self._policy.set_interval(profile.pivot_interval)
+        if self.refining and (new_grid or not profile.finer_bytes):
+            self.pending = None
+        if new_grid and self.pending is None and self.current is not None:
+            self.pending = Pending(self.current, is_sent=True)
+
+    def sent(self, pivot_id: bytes) -> None:
+        """The slices of the pending pivot are out."""
+        if self.pending is not None and pivot_id == self.pending.taken.pivot_id:
+            self.pending = replace(self.pending, is_sent=True)
+
+    def coarser(self, pivot_id: bytes) -> bytes | None:
+        """The coded pivot in whose place a finer one came last; None for other pivots."""
+        return self._coarser[1] if self._coarser is not None and self._coarser[0] == pivot_id else None
+
+    def recollect(self, picture: Picture, watch: FaceWatch, profile: Profile) -> list[PivotSlice]:
+        """Look, once, for an earlier run's pivot that shows what the camera shows now; returns its slices."""
+        earlier, self._recalled = self._recalled, []
+        best, nearest = None, 1.0
+        for taken in sorted(earlier, key=lambda one: len(one.data)):  # of two alike the finer one is the last
+            if taken.shape != picture.shape:
+                continue
+            coded = cut(picture, taken.crop, CODED_SIZE)
+            scene = self._measure(coded)
+            far = distance(scene, taken.scene, self._policy.limits)
+            if scene.pose is None or taken.scene.pose is None or far > nearest:
+                continue
+            # The same pose in front of the same wall may be somebody else's.
+            if unlikeness(coded, decode_pivot(taken.data)) < ALIKE and watch.adopt(taken.crop):
+                best, nearest = taken, far
+        if best is None:
+            return []
+        self._policy.recall(taken for taken in earlier if taken.crop == best.crop)
+        return self._reuse(best, profile)
+
+    def choose(
+        self, number: int, coded: Picture, crop: Crop, shape: tuple[int, ...], profile: Profile, since: int | None
+    ) -> list[PivotSlice]:
+        """Look at frame `number`, coded by `crop` from a camera picture of this shape; returns the slices of the pivot
+        that is pending then. since: first frame of the running epoch, None without one."""
+        current = self.current
+        if self.pending is not None and not self.refining:
+            return []  # one at a time: a slow link would never finish any
+        if current is not None and crop == current.crop:
+            if self._cuts.update(coded):
+                self._forced = "scene cut"
+        else:
+            self._cuts.reset()
+        scene: Scene | None = None
+        urgent = bool(self._forced) or (current is not None and crop != current.crop)
+        if number - self._measured >= (self._every // 3 if urgent else self._every):
+            self._measured = number
+            scene = self._measure(coded)
+        decision: Decision = self._policy.judge(number, crop, scene, self._forced)
+        if decision.reuse is not None:
+            self._forced = ""
+            return self._reuse(decision.reuse, profile)
+        if not decision.new:
+            stayed = since is not None and number - since >= STAYED * profile.pivot_interval * self._fps
+            return self._refine(profile) if stayed else []
+        self._forced = ""
+        data = encode_pivot(coded, profile.pivot_bytes)
+        taken = Taken(content_id(data), data, crop, scene or self._measure(coded), shape)
+        self.pending = Pending(taken)
+        self._originals.keep(taken.pivot_id, coded)
+        self.choices = replace(self.choices, pivots=self.choices.pivots + 1)
+        return list(slices(data, profile.slice_bytes))
+
+    def begin(self, number: int, shape: tuple[int, ...]) -> Taken | None:
+        """The pending pivot is the current one from frame `number` on; None, and it is dropped, where the camera's size
+        has changed meanwhile: the policy will ask again."""
+        pending, self.pending = self.pending, None
+        if pending is None or pending.taken.shape != shape:
+            return None
+        if pending.is_finer:
+            before = self.current
+            self._coarser = None if before is None else (pending.taken.pivot_id, before.data)
+            self._policy.refine(pending.taken)
+        else:
+            self._policy.take(number, pending.taken)
+        return pending.taken
+
+    def _reuse(self, taken: Taken, profile: Profile) -> list[PivotSlice]:
+        self.pending = Pending(taken)
+        self.choices = replace(self.choices, reuses=self.choices.reuses + 1)
+        # On a link a receiver may have come since who has not got it; in a file everybody has.
+        return list(slices(taken.data, profile.slice_bytes)) if self._paced else []
+
+    def _refine(self, profile: Profile) -> list[PivotSlice]:
+        """The slices of the running pivot in more bytes."""
+        if not self._paced or self.pending is not None or self.current is None:
+            return []
+        finer = self._originals.finer(self.current, profile.finer_bytes)
+        if finer is None:
+            return []
+        self.pending = Pending(finer, is_finer=True)
+        self.choices = replace(self.choices, finer=self.choices.finer + 1)
+        return list(slices(finer.data, profile.slice_bytes))
+
+    def _measure(self, coded: Picture) -> Scene:
+        scene = self._meter.measure(coded)
+        if self._policy.limits.unlike == float("inf"):
+            return scene
+        return replace(scene, look=look(coded, find_points(self._keypoints, coded)))
