@@ -22,8 +22,8 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
-from facewire.curve import ZAP_DOMAIN, ZAP_ENDPOINT, AllowList, load_pair, zap_answer
 from facewire.errors import ConfigError
+from facewire.gate import Gate
 from facewire.transport import Traffic, check_endpoint, open_socket
 from facewire.wires import HANDSHAKE_SECONDS, Totals, Wires
 
@@ -39,7 +39,6 @@ REPORT_RATE, REPORT_BURST = 1.0, 12
 """Messages a second that one decoder may send, and how many at once; what is more is not read, and far more ends it."""
 FLOOD = 200
 _DRAIN = 256
-_KEYS_SECONDS = 1.0
 
 
 @dataclass
@@ -95,14 +94,10 @@ class Hub:
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         check_endpoint(bind, bind=True)
-        self._keys = Path(curve) / "encoder.key_secret" if curve else None
-        pair = load_pair(self._keys) if self._keys is not None else None
-        self._allow = AllowList(Path(curve)) if curve else None
-        # A context of its own: a ZAP handler serves a whole context.
+        self._gate = Gate(Path(curve)) if curve else None
         self._context = context or zmq.Context()
         self._owns_context = context is None
         self._socket = open_socket(self._context, zmq.ROUTER, bind)
-        self._zap: zmq.Socket[bytes] | None = None
         socket = self._socket
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # A device that comes back by another way takes its name with it; names are secrets (acquaintance).
@@ -118,17 +113,9 @@ class Hub:
             | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
             | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         )  # fmt: skip
-        self._stamp = self._secret_stamp()
-        self._looked_at_keys = time.monotonic()
         try:
-            if pair is not None:
-                self._zap = self._context.socket(zmq.REP)
-                self._zap.setsockopt(zmq.LINGER, 0)
-                self._zap.bind(ZAP_ENDPOINT)
-                socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
-                socket.setsockopt(zmq.CURVE_SERVER, 1)
-                socket.setsockopt(zmq.CURVE_PUBLICKEY, pair.public)
-                socket.setsockopt(zmq.CURVE_SECRETKEY, pair.secret)
+            if self._gate is not None:
+                self._gate.guard(socket, self._context)
             socket.bind(bind)
         except zmq.ZMQError as error:
             self.close()
@@ -146,7 +133,7 @@ class Hub:
 
     @property
     def encrypted(self) -> bool:
-        return self._keys is not None
+        return self._gate is not None
 
     @property
     def totals(self) -> Totals:
@@ -162,15 +149,16 @@ class Hub:
     def counters(self) -> HubCounters:
         """What happened since the start."""
         own, wires = self._counters, self._wires
-        return replace(own, refused=own.refused + wires.refused, connections=wires.accepted)
+        denied = 0 if self._gate is None else self._gate.denied
+        return replace(own, refused=own.refused + wires.refused, denied=denied, connections=wires.accepted)
 
     def close(self) -> None:
         """Close at once; what was not sent yet is lost."""
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
-        if self._zap is not None:
-            self._zap.close(0)
+        if self._gate is not None:
+            self._gate.close()
         if self._owns_context:
             self._context.term()
 
@@ -234,27 +222,17 @@ class Hub:
     def poll(self) -> list[Arrival]:
         """What came since the last call; lets decoders in and out. Never blocks. Call it often: handshakes wait."""
         now = time.monotonic()
-        self._answer_zap()
+        if self._gate is not None:
+            self._gate.answer()
         self._follow_connections(now)
         early, self._early = self._early, []
         arrivals = [arrival for arrival in early if arrival.peer.identity in self.peers] + self._receive(now)
         if now - self._sampled >= SAMPLE_SECONDS:
             self._sampled = now
             self._wires.sample()
-        if now - self._looked_at_keys >= _KEYS_SECONDS:
-            self._looked_at_keys = now
-            self._look_at_keys()
+        if self._gate is not None and self._gate.is_due(now):
+            self._look_at_keys(self._gate)
         return arrivals
-
-    def _answer_zap(self) -> None:
-        while self._zap is not None and self._allow is not None and self._zap.poll(0):
-            request = self._zap.recv_multipart()
-            self._allow.refresh()
-            answer = zap_answer(request, self._allow.keys)
-            if answer is None:
-                answer = [b"1.0", request[1] if len(request) > 1 else b"", b"500", b"bad request", b"", b""]
-            self._counters.denied += answer[2] != b"200"
-            self._zap.send_multipart(answer)
 
     def _follow_connections(self, now: float) -> None:
         while self._monitor.poll(0):
@@ -300,8 +278,8 @@ class Hub:
         if peer is not None and peer.fd == fd and not peer.guessed:
             return peer
         address = str(frames[1].get("Peer-Address"))
-        key = str(frames[1].get("User-Id")) if self._allow is not None else ""
-        name = address if self._allow is None else self._allow.keys.get(key.encode(), "?")
+        key = str(frames[1].get("User-Id")) if self._gate is not None else ""
+        name = address if self._gate is None else self._gate.name(key)
         if peer is not None and peer.fd != fd and not peer.guessed:
             self._wires.cut(peer.fd)  # it came back by another way; libzmq leaves the old one open
         elif peer is not None and peer.fd != fd and (wrong := self._wires.get(peer.fd)) is not None:
@@ -333,29 +311,14 @@ class Hub:
         """The peer's connection at this moment; None where the kernel tells nothing (ipc)."""
         return self._wires.state(peer.fd)
 
-    def _secret_stamp(self) -> object:
-        try:
-            return None if self._keys is None else self._keys.stat().st_mtime_ns
-        except OSError:
-            return None
-
-    def _look_at_keys(self) -> None:
-        """Keys may change while we run: who lost his is thrown out; our own new one is for connections from now on."""
-        if self._allow is None or self._keys is None:
-            return
-        if self._allow.refresh():
-            for peer in [peer for peer in self.peers.values() if peer.key.encode() not in self._allow.keys]:
+    def _look_at_keys(self, gate: Gate) -> None:
+        """Keys may change while we run."""
+        for key in gate.thrown_out([peer.key for peer in self.peers.values()]):
+            for peer in [peer for peer in self.peers.values() if peer.key == key]:
                 self.cut(peer)
-        stamp = self._secret_stamp()
-        if stamp is None or stamp == self._stamp:
+        if not gate.has_new_keys():
             return
-        self._stamp = stamp
-        try:
-            pair = load_pair(self._keys)
-        except ConfigError:
-            return  # being written; the old one stays
-        self._socket.setsockopt(zmq.CURVE_PUBLICKEY, pair.public)
-        self._socket.setsockopt(zmq.CURVE_SECRETKEY, pair.secret)
+        gate.arm(self._socket)
         self._socket.unbind(self.endpoint)
         self._bind_again()
 
