@@ -34,8 +34,7 @@ class Profile:
     deformation: int
     """Kind of the deformations (wire.deformation.KINDS) that put keypoints' movement right in files; 0: none."""
     live_deformation: int
-    """The same on a link, where bundles are short: a first pivot must get through beside them (iridium), and nothing
-    may wait for a fit (lan)."""
+    """The same on a link, where bundles are short, and a first pivot must get through beside them (iridium: none)."""
     deformation_bytes: float
     """Bytes that a frame's deformation may take, on average, in files."""
     live_deformation_bytes: float
@@ -52,8 +51,8 @@ class Profile:
 _ALL = (
     Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 4.0, 0.0, 5_000, 15.0),
     Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 4.7, 9.0, 12_000),
-    Profile("vsat", 32.0, 1, 2, 8_000, 1.0, 1_200, 4.0, 10.0, 3, 2, 24.0, 24.0, 20_000),
-    Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0, 3, 0, 32.0, 0.0, 24_000),
+    Profile("vsat", 32.0, 1, 2, 8_000, 1.0, 1_200, 4.0, 10.0, 3, 3, 24.0, 24.0, 20_000),
+    Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0, 3, 3, 32.0, 40.0, 24_000),
 )
 
 PROFILES: dict[str, Profile] = {p.name: p for p in _ALL}
