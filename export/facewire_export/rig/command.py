@@ -7,10 +7,13 @@ takes it down again. Each result is a JSON file in --out, all of them together -
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from facewire.errors import ConfigError, FacewireError
 from facewire_export.rig.run import run
@@ -37,6 +40,20 @@ def _text(result: dict[str, Any]) -> str:
     return json.dumps(result, indent=1).removesuffix("\n}") + f',\n "curves": {curves}\n}}\n'
 
 
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as any error would: daemons and namespaces are taken down on the way out."""
+
+    def end(*_: object) -> NoReturn:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(options: argparse.Namespace) -> int:
     """Run the scenarios one after the other. Raises FacewireError."""
     if (why := unavailable()) is not None:
@@ -51,7 +68,8 @@ def main(options: argparse.Namespace) -> int:
         changes = {"networks": options.networks, "ip": options.ip, "curve": False if options.plain else None}
         scenario = dataclasses.replace(scenario, **{k: v for k, v in changes.items() if v is not None})
         print(f"{name}: {scenario.seconds:.0f} s", flush=True)
-        result = run(scenario, options.source)
+        with ended_by_sigterm():
+            result = run(scenario, options.source)
         part = options.out / f"{name}.part"
         part.write_text(_text(result), "utf-8")
         part.replace(options.out / f"{name}.json")

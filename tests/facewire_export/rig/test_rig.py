@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from facewire.errors import ConfigError
 from facewire.profiles import PROFILES
 from facewire_export.rig import measure
+from facewire_export.rig.command import ended_by_sigterm
 from facewire_export.rig.measure import Recorded, Shown
 from facewire_export.rig.scenario import DEEDS, load
 from facewire_export.rig.shaper import Shape, Shaper
@@ -175,3 +179,16 @@ def test_the_table_has_a_line_for_each_result_and_each_event(tmp_path: Path) -> 
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert sum("8.5 kbit/s, 600 ms there and back, 5 % loss, IPv6 | 3.46 / 8 | 500 ms, 610 ms" in x for x in lines) == 1
     assert "| x | outage, 30 s | 2.4 s | 0 |" in lines
+
+
+def test_sigterm_ends_it_as_an_error_would() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work() -> None:
+        with ended_by_sigterm():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5.0)
+
+    with pytest.raises(SystemExit):
+        work()
+    assert signal.getsignal(signal.SIGTERM) == before
