@@ -7,7 +7,8 @@ background's embedding by more than 0.05 (cosine distance). Added here, because 
     guarded     a guess at how badly the pivot would reconstruct the picture (likeness.apart) asks as well: a hand
                 before the face, other light, somebody else
     confirmed   the rule must hold for two measurements in a row; a glance aside is no turn
-    not often   so many seconds lie between two new pivots, and their bytes are saved up first
+    not often   so many seconds lie between two new pivots (half as many where two are saved up), and their bytes are
+                saved up first
     reused      a head that turns back to where an earlier pivot was taken gets that pivot again, for no picture bytes
     forced      a crop that moved, or a cut to another scene, does not wait for a second measurement
 """
@@ -34,6 +35,8 @@ CLOSE_ENOUGH = 0.6
 """An earlier pivot is used again if it is nearer than this part of the limits: else the next turn leaves it at once."""
 SAVED = 3.0
 """Pivots that a calm stretch saves up for a restless one."""
+HASTE = 0.5
+"""Part of the interval after which a head that has turned gets a new pivot already, where two or more are saved up."""
 DWELL = 1.0
 """Seconds that a pivot stays at least, even when the next one costs nothing."""
 FORCED = 0.25
@@ -247,7 +250,8 @@ class PivotPolicy:
         known = self._nearest(crop, scene, current)
         if known is not None:
             return Decision(reuse=known, why="turned back")
-        if self._savings < 1 or number - self._new_at < self._interval:
+        wait = self._interval * (HASTE if self._savings >= 2 else 1.0)
+        if self._savings < 1 or number - self._new_at < wait:
             return Decision()
         return Decision(new=True, why="turned")
 

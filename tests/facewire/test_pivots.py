@@ -81,8 +81,17 @@ def test_another_room_asks_for_a_pivot() -> None:
 
 def test_new_pivots_keep_their_distance() -> None:
     policy = begun(interval=10.0)
-    asked = [policy.judge(number, CROP, scene(yaw=40)).new for number in range(50, 300, 10)]
-    assert asked.index(True) == (250 - 50) // 10
+    begun_at, yaw = [0], 30
+
+    def next_new() -> int:
+        nonlocal yaw
+        number = next(n for n in range(begun_at[-1] + 50, 2000, 10) if policy.judge(n, CROP, scene(yaw=yaw)).new)
+        policy.take(number, taken(yaw, scene(yaw=yaw)))
+        begun_at.append(number)
+        yaw += 30
+        return number - begun_at[-2]
+
+    assert [next_new() for _ in range(5)] == [130, 130, 240, 250, 250]  # half of it while two are saved up
 
 
 def test_first_means_first() -> None:
