@@ -1,10 +1,10 @@
-"""The pivot that frames are animated from: asked for, coded, on its way, used again, sent once more in more bytes.
+"""The pivot that frames are animated from: asked for, coded, on its way, used again, sent once more and better.
 
 The policy (pivots) decides, here it is carried out. No clock: frames have numbers.
 
     measure the frame --> policy --> a new one: coded, its slices are to be sent    --> pending --> current
                                  \\-> an earlier one: its slices, for who lacks it   --> pending --> current
-                                 \\-> none: where it has stayed, the same, finer     --> pending --> current
+                                 \\-> none: where it has stayed, a better one, finer --> pending --> current
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from facewire.album import Album, Seen
 from facewire.face.crop import cut
 from facewire.finer import STAYED, Originals
 from facewire.keyframes import CODED_SIZE, find_points
@@ -29,6 +30,10 @@ MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
 ALIKE = 0.09
 """Mean difference of thumbnails up to which an earlier run's pivot may show what the camera shows (see pivots.CUT)."""
+SHUT = 0.16
+"""Eyes that are less open are shut (face.mesh.eye_opening): what nobody can open again makes no new pivot..."""
+BLINK_SECONDS = 0.6
+"""... unless they stay so: a blink takes 0.1 to 0.4 s."""
 
 
 class Meter(Protocol):
@@ -39,17 +44,17 @@ class Meter(Protocol):
 
 @dataclass(frozen=True)
 class Pending:
-    """A pivot whose epoch begins when its slices are out. is_finer: it takes the place of the running one, and what is
-    really needed goes before it."""
+    """A pivot whose epoch begins when its slices are out. coarser: it takes the place of the running one (finer), and
+    what is really needed goes before it; its picture in the running one's bytes, None for other pivots."""
 
     taken: Taken
     is_sent: bool = False
-    is_finer: bool = False
+    coarser: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Choices:
-    """How often so far: new pivots, earlier ones used again, and the same in more bytes."""
+    """How often so far: new pivots, earlier ones used again, and better ones in their place."""
 
     pivots: int = 0
     reuses: int = 0
@@ -77,9 +82,11 @@ class Choosing:
         self._cuts = CutDetector()
         self._every = max(1, round(MEASURE_SECONDS * fps))
         self._measured = -self._every
+        self._shut_since: int | None = None
         self._forced = ""
         self._recalled: list[Taken] = []
         self._originals = Originals(background)
+        self._album = Album()
         self._coarser: tuple[bytes, bytes] | None = None
 
     @property
@@ -96,7 +103,7 @@ class Choosing:
     @property
     def refining(self) -> bool:
         """Whether the pending pivot is a finer one, which has time until everybody has it."""
-        return self.pending is not None and self.pending.is_finer
+        return self.pending is not None and self.pending.coarser is not None
 
     @property
     def due(self) -> bool:
@@ -130,7 +137,7 @@ class Choosing:
             self.pending = replace(self.pending, is_sent=True)
 
     def coarser(self, pivot_id: bytes) -> bytes | None:
-        """The coded pivot in whose place a finer one came last; None for other pivots."""
+        """The running pivot's picture in fewer bytes, if it is a finer one; None for other pivots."""
         return self._coarser[1] if self._coarser is not None and self._coarser[0] == pivot_id else None
 
     def recollect(self, picture: Picture, watch: FaceWatch, profile: Profile) -> list[PivotSlice]:
@@ -171,6 +178,8 @@ class Choosing:
         if number - self._measured >= (self._every // 3 if urgent else self._every):
             self._measured = number
             scene = self._measure(coded)
+            if current is not None and crop == current.crop and current.pivot_id in self._originals:
+                self._album.add(Seen(coded, scene))
         decision: Decision = self._policy.judge(number, crop, scene, self._forced)
         if decision.reuse is not None:
             self._forced = ""
@@ -178,6 +187,8 @@ class Choosing:
         if not decision.new:
             stayed = since is not None and number - since >= STAYED * profile.pivot_interval * self._fps
             return self._refine(profile) if stayed else []
+        if self._blinks(number, scene):
+            return []
         self._forced = ""
         data = encode_pivot(coded, profile.pivot_bytes)
         taken = Taken(content_id(data), data, crop, scene or self._measure(coded), shape)
@@ -192,13 +203,29 @@ class Choosing:
         pending, self.pending = self.pending, None
         if pending is None or pending.taken.shape != shape:
             return None
-        if pending.is_finer:
-            before = self.current
-            self._coarser = None if before is None else (pending.taken.pivot_id, before.data)
+        if self.current is None or pending.taken.pivot_id != self.current.pivot_id:
+            self._album.clear()
+        if pending.coarser is not None:
+            self._coarser = (pending.taken.pivot_id, pending.coarser)
             self._policy.refine(pending.taken)
         else:
             self._policy.take(number, pending.taken)
         return pending.taken
+
+    def _blinks(self, number: int, scene: Scene | None) -> bool:
+        """Whether a new pivot should wait, for shut eyes to open; scene: None where nothing was measured just now."""
+        is_shut = scene is not None and scene.eyes is not None and scene.eyes < SHUT
+        since = self._shut_since
+        if (since is None or scene is not None) and not is_shut:
+            self._shut_since = None
+            return False
+        since = self._shut_since = number if since is None else since
+        if number - since > BLINK_SECONDS * self._fps:
+            self._shut_since = None
+            return False
+        if is_shut:
+            self._measured = number - self._every + self._every // 3  # look again soon
+        return True
 
     def _reuse(self, taken: Taken, profile: Profile) -> list[PivotSlice]:
         self.pending = Pending(taken)
@@ -207,15 +234,15 @@ class Choosing:
         return list(slices(taken.data, profile.slice_bytes)) if self._paced else []
 
     def _refine(self, profile: Profile) -> list[PivotSlice]:
-        """The slices of the running pivot in more bytes."""
+        """The slices of a better pivot than the running one."""
         if not self._paced or self.pending is not None or self.current is None:
             return []
-        finer = self._originals.finer(self.current, profile.finer_bytes)
+        finer = self._originals.finer(self.current, self._album.seen, profile.finer_bytes)
         if finer is None:
             return []
-        self.pending = Pending(finer, is_finer=True)
+        self.pending = Pending(finer.taken, coarser=finer.coarser)
         self.choices = replace(self.choices, finer=self.choices.finer + 1)
-        return list(slices(finer.data, profile.slice_bytes))
+        return list(slices(finer.taken.data, profile.slice_bytes))
 
     def _measure(self, coded: Picture) -> Scene:
         scene = self._meter.measure(coded)

@@ -149,7 +149,7 @@ class Encoding:
         return self._choosing.in_use
 
     def coarser(self, pivot_id: bytes) -> bytes | None:
-        """The coded pivot in whose place a finer one came last; None for other pivots."""
+        """The running pivot's picture in fewer bytes, if it is a finer one; None for other pivots."""
         return self._choosing.coarser(pivot_id)
 
     def adapt(self, profile: Profile) -> None:

@@ -87,11 +87,13 @@ def preset(name: str, limits: Limits) -> Limits:
 @dataclass(frozen=True)
 class Scene:
     """What is known of one coded picture. pose: None where no head was found; background: unit vector float32 [E], or
-    None where it is not looked at; look: for likeness.apart, None where there is none."""
+    None where it is not looked at; look: for likeness.apart, None where there is none; eyes: how far open
+    (face.mesh.eye_opening), None where no face was found."""
 
     pose: HeadPose | None = None
     background: NDArray[np.float32] | None = None
     look: Look | None = None
+    eyes: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A preview is the running pivot coded again in PREVIEW_BYTES: with its own content id it is a pivot like any other, so a
 decoder needs to know nothing of it. Its receiver is told the running epoch with the preview's id in the pivot's place,
 gets the preview, keypoints at once, the true pivot's slices between them, and at last the epoch as it is. Where the
-pivot is a finer one (finer), what it was before comes in between.
+pivot is a finer one (finer), its picture in the bytes of a usual one comes in between.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Coded = Callable[[bytes], "bytes | None"]
 
 class Previews:
     """Makes them when they are asked for; keeps the last. rate: the ceiling, bytes a second; slice_bytes: of a slice at
-    most. coded: a pivot in use by its id, None for others; coarser: what it was before it was sent once more."""
+    most. coded: a pivot in use by its id, None for others; coarser: a finer pivot's picture in fewer."""
 
     def __init__(self, rate: float, slice_bytes: int, coded: Coded, coarser: Coded = lambda _: None) -> None:
         self._rate, self._slice_bytes, self._coded, self._coarser = rate, slice_bytes, coded, coarser

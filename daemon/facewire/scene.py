@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.face.mask import PersonMask
-from facewire.face.mesh import FaceMesh
+from facewire.face.mesh import FaceMesh, eye_opening
 from facewire.face.pose import head_pose
 from facewire.networks import Session
 from facewire.pivots import Scene
@@ -30,9 +30,10 @@ class SceneMeter:
         """What the coded picture [S, S, 3] shows."""
         landmarks = self._mesh.landmarks(picture)
         pose = None if landmarks is None else head_pose(landmarks, picture.shape[0])
+        eyes = None if landmarks is None else eye_opening(landmarks)
         if self._background is None or self._mask is None:
-            return Scene(pose)
-        return Scene(pose, embedding(self._background, picture, self._mask.mask(picture)))
+            return Scene(pose, eyes=eyes)
+        return Scene(pose, embedding(self._background, picture, self._mask.mask(picture)), eyes=eyes)
 
     def close(self) -> None:
         """Free MediaPipe's memory."""

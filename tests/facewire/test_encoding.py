@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facewire.choosing import BLINK_SECONDS
 from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
 from facewire.face.pose import HeadPose
@@ -66,12 +67,13 @@ class Head:
 
     def __init__(self) -> None:
         self.yaw = 0.0
+        self.eyes = 0.3
         self.measurements = 0
 
     def measure(self, picture: Picture) -> Scene:
         assert picture.shape == (CODED_SIZE, CODED_SIZE, 3)
         self.measurements += 1
-        return Scene(HeadPose(self.yaw, 0.0, 0.0))
+        return Scene(HeadPose(self.yaw, 0.0, 0.0), eyes=self.eyes)
 
 
 class Bench:
@@ -320,6 +322,38 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
     assert epoch.pivot_id == finer.pivot_id
     counters = stays.encoding.counters
     assert (counters.pivots, counters.finer, counters.reuses) == (2, 1, 1)
+
+
+def test_a_blink_is_no_pivot() -> None:
+    bench = Bench()
+    bench.head.eyes = 0.1
+    assert not of(PivotSlice, bench.feed(8))
+    bench.head.eyes = 0.3
+    assert len({part.pivot_id for part in of(PivotSlice, bench.feed(6))}) == 1
+
+
+def test_eyes_that_stay_shut_are_taken_as_they_are() -> None:
+    bench = Bench()
+    bench.head.eyes = 0.1
+    shown = next(number for number in range(100) if of(PivotSlice, bench.feed(1)))
+    assert BLINK_SECONDS * 25 < shown <= BLINK_SECONDS * 25 + 4
+
+
+def test_what_was_seen_meanwhile_may_be_the_better_pivot() -> None:
+    """The camera's picture is brightest at first; most of the time it is darker."""
+    bench = Bench(paced=True, unlike=0.9)
+    first = of(PivotSlice, bench.feed(20))[0].pivot_id
+    bench.encoding.pivot_sent(first)
+    bench.feed(round(STAYED * LINK.pivot_interval * 25) + 20)
+    before, finer = bench.encoding.in_use
+    assert (before.pivot_id, finer.crop) == (first, before.crop)
+    assert decode_pivot(finer.data).mean() < decode_pivot(before.data).mean() - 10
+    bench.encoding.pivot_sent(finer.pivot_id)
+    bench.feed(4)
+    coarser = bench.encoding.coarser(finer.pivot_id)
+    assert coarser is not None
+    assert len(coarser) <= len(before.data) < len(finer.data)
+    assert abs(decode_pivot(coarser).mean() - decode_pivot(finer.data).mean()) < 3
 
 
 def test_a_pivot_that_is_needed_does_not_wait_for_a_finer_one(stays: Bench) -> None:

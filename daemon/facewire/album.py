@@ -1,0 +1,82 @@
+"""What was seen while a pivot ran, and which of it would have been the best pivot.
+
+A live stream begins with the first picture that has a face in it, and many first pictures are poor pivots: the head is
+turned, the eyes are shut, somebody is still sitting down. After a while one knows how this person mostly looks. The
+picture that is least apart from all the others (their medoid) is what most of what comes can be made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facewire.likeness import apart
+from facewire.pivots import Scene
+from facewire.types import Picture
+
+MOST = 24
+"""Pictures kept (5 MB), evenly spread over the time."""
+FEWEST = 4
+"""What fewer say of somebody is not worth a choice."""
+OPEN = 0.8
+"""A picture whose eyes are less open than this part of the usual is no pivot: shut eyes cannot be opened again."""
+BETTER = 0.95
+"""A picture is better than another if it is apart from all by less than this part."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A coded picture, and what was measured in it."""
+
+    picture: Picture
+    scene: Scene
+
+
+class Album:
+    """Keeps some of what it is shown. Bounded."""
+
+    def __init__(self) -> None:
+        self._seen: list[Seen] = []
+        self._every = 1
+        self._shown = 0
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """What is kept, the oldest first."""
+        return tuple(self._seen)
+
+    def add(self, seen: Seen) -> None:
+        """One more, later than those before; kept only if it has a look."""
+        if seen.scene.look is None:
+            return
+        self._shown += 1
+        if (self._shown - 1) % self._every:
+            return
+        self._seen.append(seen)
+        if len(self._seen) > MOST:
+            self._seen = self._seen[::2]
+            self._every *= 2
+
+    def clear(self) -> None:
+        """Something else runs now."""
+        self._seen, self._every, self._shown = [], 1, 0
+
+
+def fittest(seen: Sequence[Seen], current: Seen) -> Seen:
+    """The one of `seen` that is the best pivot for all of them; `current` where none is better."""
+    looks = [one.scene.look for one in seen if one.scene.look is not None]
+    if len(looks) < FEWEST:
+        return current
+    openings = [one.scene.eyes for one in seen if one.scene.eyes is not None]
+    least = OPEN * float(np.median(openings)) if openings else 0.0
+
+    def cost(one: Seen) -> float:
+        if one.scene.look is None or (one.scene.eyes is not None and one.scene.eyes < least):
+            return float("inf")
+        return float(np.mean([apart(one.scene.look, other) for other in looks]))
+
+    costs = [cost(one) for one in seen]
+    best = int(np.argmin(costs))
+    return seen[best] if costs[best] < BETTER * cost(current) else current

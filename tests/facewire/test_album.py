@@ -1,0 +1,53 @@
+"""Which picture would have been the best pivot."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facewire.album import FEWEST, MOST, Album, Seen, fittest
+from facewire.likeness import THUMB, Look
+from facewire.pivots import Scene
+
+POINTS = np.random.default_rng(1).uniform(-0.5, 0.5, (10, 2)).astype(np.float32)
+
+
+def seen(grey: float, eyes: float | None = 0.3) -> Seen:
+    """A picture of one grey; `apart` is the difference of greys."""
+    look = Look(np.full((THUMB, THUMB, 3), grey, np.float32), POINTS)
+    return Seen(np.zeros((8, 8, 3), np.uint8), Scene(None, None, look, eyes))
+
+
+def test_the_one_in_the_middle_is_the_fittest() -> None:
+    all_seen = [seen(grey) for grey in (0.2, 0.3, 0.4, 0.9)]
+    assert fittest(all_seen, seen(0.9)) in all_seen[1:3]
+    current = seen(0.35)
+    assert fittest(all_seen, current) is current  # none is better
+
+
+def test_shut_eyes_are_no_pivot() -> None:
+    all_seen = [seen(0.3), seen(0.38, 0.1), seen(0.4), seen(0.42), seen(0.9, None)]
+    assert fittest(all_seen, seen(0.9)) is all_seen[2]
+    blinking = seen(0.39, 0.1)
+    assert fittest(all_seen, blinking) is all_seen[2]  # although it is the nearest to all
+
+
+def test_few_pictures_choose_nothing() -> None:
+    current = seen(0.9)
+    assert fittest([seen(0.3)] * (FEWEST - 1), current) is current
+    without = [Seen(one.picture, Scene()) for one in [seen(0.3)] * 9]
+    assert fittest(without, current) is current
+
+
+def test_an_album_is_bounded_and_spread_over_all_that_was_shown() -> None:
+    album = Album()
+    shown = [seen(number / 1000) for number in range(1000)]
+    for one in shown:
+        album.add(one)
+    album.add(Seen(shown[0].picture, Scene()))
+    places = [next(index for index, one in enumerate(shown) if one is kept) for kept in album.seen]
+    assert MOST // 2 <= len(places) <= MOST
+    assert len(set(np.diff(places))) == 1
+    assert places[0] == 0
+    assert places[-1] > 900
+    album.clear()
+    assert album.seen == ()
