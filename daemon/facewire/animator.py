@@ -24,7 +24,7 @@ from facewire.planes import Planes
 from facewire.scenes import coded_size, scene_feeds
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
 from facewire.wire.keypoints import from_grid
-from facewire.wire.pivot import decode_pivot
+from facewire.wire.pivot import decode_both
 from facewire.wire.pivot_store import PivotAssembler, PivotCache
 
 MAX_EPOCHS = 8
@@ -84,10 +84,16 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class _Scene:
-    """A pivot, ready to be animated. `feeds` are the generator's inputs that stay the same for the whole epoch."""
+    """A pivot, ready to be animated. `feeds` are the generator's inputs that stay the same for the whole epoch; shut:
+    the same with shut eyes, where the pivot shows them."""
 
     pivot_id: bytes
     feeds: Mapping[str, NDArray[Any]]
+    shut: Mapping[str, NDArray[Any]] | None = None
+
+    def of(self, shut: bool) -> Mapping[str, NDArray[Any]]:
+        """What a frame with open or with shut eyes is made from."""
+        return self.feeds if self.shut is None or not shut else self.shut
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,8 @@ class _Node:
     points: Points
     deformation: NDArray[np.float32]
     """float32 [1, 2, 64, 64], see facewire.deformation."""
+    shut: bool
+    """Whether the eyes are."""
     layers: Mapping[str, NDArray[np.float32]]
     """The generator's outputs: the picture and what it is made of."""
 
@@ -169,7 +177,7 @@ class Animator:
             size = coded_size(self.networks)
             scene = _Scene(b"", scene_feeds(self.networks, np.full((size, size, 3), 128, np.uint8)))
         points = np.asarray(scene.feeds["pivot_keypoints"][0], np.float32)
-        self._generate(scene, points, field_of(None), None)
+        self._generate(scene.feeds, points, field_of(None), None)
 
     def forget(self) -> None:
         """The connection broke: wait for the next announcement, since the sender may be another one now.
@@ -220,14 +228,16 @@ class Animator:
 
     def _build(self, pivot_id: bytes, data: bytes) -> _Scene | None:
         try:
-            picture = decode_pivot(data)
+            picture, shut = decode_both(data)
         except PacketError:
             self.counters.bad_pivots += 1
             self._bad[pivot_id] = None
             while len(self._bad) > MAX_EPOCHS:
                 self._bad.popitem(last=False)
             return None
-        scene = self._scenes[pivot_id] = _Scene(pivot_id, scene_feeds(self.networks, picture))
+        feeds = scene_feeds(self.networks, picture)
+        same = None if shut is None else scene_feeds(self.networks, shut, feeds["pivot_keypoints"])
+        scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same)
         while len(self._scenes) > MAX_SCENES:
             self._scenes.popitem(last=False)
         self.counters.pivots += 1
@@ -286,8 +296,8 @@ class Animator:
         points = from_grid(frame.points, epoch.step, epoch.reference)
         deformation = field_of(frame.deformation)
         steady = before is not None and before.pivot_id == scene.pivot_id and first == before.number + 1
-        layers = self._generate(scene, points, deformation, before if steady else None)
-        node = self._last = _Node(frame.number, scene.pivot_id, points, deformation, layers)
+        layers = self._generate(scene.of(frame.shut), points, deformation, before if steady else None)
+        node = self._last = _Node(frame.number, scene.pivot_id, points, deformation, frame.shut, layers)
         self.counters.generated += 1
         if before is not None and between:
             if before.pivot_id != node.pivot_id:
@@ -305,21 +315,27 @@ class Animator:
         yield Rebuilt(node.number, node.number / epoch.fps, node.planes, False)
 
     def _generate(
-        self, scene: _Scene, points: Points, deformation: NDArray[np.float32], before: _Node | None
+        self,
+        scene: Mapping[str, NDArray[Any]],
+        points: Points,
+        deformation: NDArray[np.float32],
+        before: _Node | None,
     ) -> dict[str, NDArray[np.float32]]:
-        """before: the frame that this one follows, so that what stands still does not tremble."""
+        """scene: a scene's feeds. before: the frame that this one follows, so that what stands still does not
+        tremble."""
         feeds = {"keypoints": points[np.newaxis], "deformation": deformation}
         feeds["displacement_before"] = NOWHERE if before is None else before.layers.get("displacement", NOWHERE)
-        return self.networks["generator"].run({**scene.feeds, **feeds})
+        return self.networks["generator"].run({**scene, **feeds})
 
     def _between(self, scene: _Scene, before: _Node, after: _Node, share: np.float32) -> Planes:
         """The picture that is `share` of the way from one keypoint frame to the next of the same pivot."""
+        same = scene.of((before if share < 0.5 else after).shut)
         interpolator = self.networks.get("interpolator")
         if interpolator is None:
             points = np.asarray(before.points + (after.points - before.points) * share, np.float32)
             deformation = before.deformation + (after.deformation - before.deformation) * share
-            return self._generate(scene, points, deformation, None)["picture"]
-        feeds: dict[str, NDArray[Any]] = {**scene.feeds, "share": np.array([share])}
+            return self._generate(same, points, deformation, None)["picture"]
+        feeds: dict[str, NDArray[Any]] = {**same, "share": np.array([share])}
         for when, node in (("before", before), ("after", after)):
             feeds.update({f"{name}_{when}": value for name, value in node.layers.items()})
         return interpolator.run(feeds)["between"]

@@ -41,6 +41,8 @@ class Meter(Protocol):
 
     def measure(self, picture: Picture) -> Scene: ...
 
+    def eyes(self, picture: Picture) -> float | None: ...
+
 
 @dataclass(frozen=True)
 class Pending:
@@ -196,6 +198,12 @@ class Choosing:
         self._originals.keep(taken.pivot_id, coded)
         self.choices = replace(self.choices, pivots=self.choices.pivots + 1)
         return list(slices(data, profile.slice_bytes))
+
+    def are_shut(self, coded: Picture) -> bool:
+        """Whether this frame is made from the running pivot's shut eyes (wire.lids)."""
+        gate = None if self.current is None else self.current.gate
+        openness = None if gate is None else self._meter.eyes(coded)
+        return gate is not None and openness is not None and openness < gate
 
     def begin(self, number: int, shape: tuple[int, ...]) -> Taken | None:
         """The pending pivot is the current one from frame `number` on; None, and it is dropped, where the camera's size

@@ -79,6 +79,8 @@ class Encoding:
         """Whether deformations are fitted, where the profile has any: most of the work of a frame."""
         self._gathered: list[tuple[int, Points | None, Picture | None]] = []
         """Frames of the next bundle: number, keypoints (None: no face), what was coded, where it is still needed."""
+        self._shut: set[int] = set()
+        """Those among them with shut eyes."""
 
     @property
     def counters(self) -> EncodingCounters:
@@ -249,6 +251,8 @@ class Encoding:
 
     def _gather(self, points: Points | None, coded: Picture | None) -> None:
         self._gathered.append((self.number, points, coded if self._fittable is not None else None))
+        if points is not None and coded is not None and self.profile.keypoint_step and self._choosing.are_shut(coded):
+            self._shut.add(self.number)
         counters = self._counters
         self._counters = replace(
             counters, keypoint_frames=counters.keypoint_frames + 1, held=counters.held + (points is None)
@@ -259,11 +263,12 @@ class Encoding:
 
     def _take_gathered(self) -> list[Message]:
         gathered, self._gathered = self._gathered, []
+        shut, self._shut = self._shut, set()
         epoch = self._epoch
         if not gathered or epoch is None:
             return []
         seen = [(number, points) for number, points, _ in gathered]
-        message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps))
+        message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps), shut)
         if self._fittable is None or not self.deforming or not self.profile.live_deformation:
             return [message]
         if self._choosing.pending is not None and not self.refining:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,11 @@ def find_points(network: Session, coded: Picture) -> Points:
     return np.asarray(network.run({"picture": planes})["keypoints"][0], np.float32)
 
 
-def bundle(epoch: Epoch, frames: Sequence[tuple[int, Points | None]]) -> Bundle:
-    """One message of keypoint frames: numbers with points float [10, 2], or None where there was no face."""
+def bundle(
+    epoch: Epoch, frames: Sequence[tuple[int, Points | None]], shut: Collection[int] = frozenset()
+) -> Bundle:
+    """One message of keypoint frames: numbers with points float [10, 2], or None where there was no face. shut: numbers
+    of those with shut eyes."""
     found = [points for _, points in frames if points is not None]
     raw = epoch.reference is None
     settled: Iterator[Any] = iter(found if epoch.reference is None else settle(found, epoch.step, epoch.reference))
@@ -62,5 +65,5 @@ def bundle(epoch: Epoch, frames: Sequence[tuple[int, Points | None]]) -> Bundle:
     for number, seen in frames:
         if seen is not None:
             points = next(settled)
-        out.append(KeypointFrame(number, points, seen is None))
+        out.append(KeypointFrame(number, points, seen is None, shut=seen is not None and number in shut))
     return Bundle(epoch.number, tuple(out))

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire import likeness
+from facewire.face.mesh import Landmarks, eye_opening
 from facewire.face.pose import HeadPose
 from facewire.likeness import Look
 from facewire.types import Crop, Picture
@@ -87,25 +88,31 @@ def preset(name: str, limits: Limits) -> Limits:
 @dataclass(frozen=True)
 class Scene:
     """What is known of one coded picture. pose: None where no head was found; background: unit vector float32 [E], or
-    None where it is not looked at; look: for likeness.apart, None where there is none; eyes: how far open
-    (face.mesh.eye_opening), None where no face was found."""
+    None where it is not looked at; look: for likeness.apart, None where there is none; face: landmarks
+    float32 [478, 3] in pixels, None where no face was found."""
 
     pose: HeadPose | None = None
     background: NDArray[np.float32] | None = None
     look: Look | None = None
-    eyes: float | None = None
+    face: Landmarks | None = None
+
+    @property
+    def eyes(self) -> float | None:
+        """How far the eyes are open (face.mesh.eye_opening); None where no face was found."""
+        return None if self.face is None else eye_opening(self.face)
 
 
 @dataclass(frozen=True)
 class Taken:
     """A pivot that was sent: its content id, its coded bytes, the crop it was cut by, what it shows, the shape of the
-    camera picture."""
+    camera picture; gate: the opening of the eyes below which its shut ones are shown (lids), None without them."""
 
     pivot_id: bytes
     data: bytes
     crop: Crop
     scene: Scene
     shape: tuple[int, ...] = ()
+    gate: float | None = None
 
 
 @dataclass(frozen=True)

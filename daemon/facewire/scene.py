@@ -30,10 +30,14 @@ class SceneMeter:
         """What the coded picture [S, S, 3] shows."""
         landmarks = self._mesh.landmarks(picture)
         pose = None if landmarks is None else head_pose(landmarks, picture.shape[0])
-        eyes = None if landmarks is None else eye_opening(landmarks)
         if self._background is None or self._mask is None:
-            return Scene(pose, eyes=eyes)
-        return Scene(pose, embedding(self._background, picture, self._mask.mask(picture)), eyes=eyes)
+            return Scene(pose, face=landmarks)
+        return Scene(pose, embedding(self._background, picture, self._mask.mask(picture)), face=landmarks)
+
+    def eyes(self, picture: Picture) -> float | None:
+        """How far the eyes are open in the coded picture (face.mesh.eye_opening), None where there is no face: 5 ms."""
+        landmarks = self._mesh.landmarks(picture)
+        return None if landmarks is None else eye_opening(landmarks)
 
     def close(self) -> None:
         """Free MediaPipe's memory."""

@@ -48,6 +48,7 @@ class Shelf:
             "shape": list(taken.shape),
             "pose": None if pose is None else [pose.yaw, pose.pitch, pose.roll],
             "background": None if scene.background is None else [round(float(x), 5) for x in scene.background],
+            "gate": taken.gate,
             "limit": self._limit,
             "time": round(time.time()),
         }
@@ -78,11 +79,12 @@ class Shelf:
             background = item["background"]
             vector = None if background is None else np.asarray(background, np.float32).reshape(-1)
             shape = tuple(int(value) for value in item["shape"])
+            gate = None if item.get("gate") is None else float(item["gate"])
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
         if data is None or not 1 <= side <= 1 << 14 or (vector is not None and not np.isfinite(vector).all()):
             return None
-        return Taken(pivot_id, data, Crop(left, top, side), Scene(pose, vector), shape)
+        return Taken(pivot_id, data, Crop(left, top, side), Scene(pose, vector), shape, gate)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:

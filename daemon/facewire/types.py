@@ -60,6 +60,9 @@ class KeypointFrame:
     deformation: GridDeformation | None = None
     """What is to be added to the movement that the keypoints make; all frames of a bundle have the same kind, or none.
     With low confidence there is none."""
+    shut: bool = False
+    """The eyes are shut: the picture is made from the pivot's second one (wire.lids), where it has that. Not with low
+    confidence, nor where points travel raw."""
 
 
 @dataclass(frozen=True)

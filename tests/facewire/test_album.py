@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.facewire.test_encoding import face
 
 from facewire.album import FEWEST, MOST, Album, Seen, fittest
 from facewire.likeness import THUMB, Look
@@ -11,10 +12,11 @@ from facewire.pivots import Scene
 POINTS = np.random.default_rng(1).uniform(-0.5, 0.5, (10, 2)).astype(np.float32)
 
 
-def seen(grey: float, eyes: float | None = 0.3) -> Seen:
+def seen(grey: float, openness: float | None = 0.3) -> Seen:
     """A picture of one grey; `apart` is the difference of greys."""
     look = Look(np.full((THUMB, THUMB, 3), grey, np.float32), POINTS)
-    return Seen(np.zeros((8, 8, 3), np.uint8), Scene(None, None, look, eyes))
+    marks = None if openness is None else face(openness)
+    return Seen(np.zeros((8, 8, 3), np.uint8), Scene(None, None, look, marks))
 
 
 def test_the_one_in_the_middle_is_the_fittest() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facewire.choosing import BLINK_SECONDS
 from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
+from facewire.face.mesh import LEFT_EYE, RIGHT_EYE, Landmarks
 from facewire.face.pose import HeadPose
 from facewire.finer import STAYED
 from facewire.keyframes import CODED_SIZE
@@ -62,18 +63,37 @@ class Faces:
         return [] if self.face is None else [self.face]
 
 
+def face(openness: float) -> Landmarks:
+    """A coded picture's landmarks with eyes so far open."""
+    marks = np.zeros((478, 3), np.float32)
+    corners = {33: (90, 100), 133: (115, 100), 362: (140, 100), 263: (165, 100)}
+    lids = {159: (102, 100 - 25 * openness), 145: (102, 100), 386: (152, 100 - 25 * openness), 374: (152, 100)}
+    rest = {168: (128, 95), 6: (128, 105), 197: (128, 115), 1: (128, 130), 4: (128, 125)}
+    others = {50: (80, 130), 280: (176, 130), 9: (128, 85)}
+    for index, place in {**corners, **lids, **rest, **others}.items():
+        marks[index, :2] = place
+    for index in (*LEFT_EYE, *RIGHT_EYE):
+        if index not in corners and index not in lids:
+            marks[index, :2] = (102 if index in LEFT_EYE else 152, 100)
+    return marks
+
+
 class Head:
     """A meter that is told what to measure."""
 
     def __init__(self) -> None:
         self.yaw = 0.0
-        self.eyes = 0.3
-        self.measurements = 0
+        self.openness = 0.3
+        self.measurements = self.looks = 0
 
     def measure(self, picture: Picture) -> Scene:
         assert picture.shape == (CODED_SIZE, CODED_SIZE, 3)
         self.measurements += 1
-        return Scene(HeadPose(self.yaw, 0.0, 0.0), eyes=self.eyes)
+        return Scene(HeadPose(self.yaw, 0.0, 0.0), face=face(self.openness))
+
+    def eyes(self, picture: Picture) -> float:
+        self.looks += 1
+        return self.openness
 
 
 class Bench:
@@ -326,15 +346,15 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
 
 def test_a_blink_is_no_pivot() -> None:
     bench = Bench()
-    bench.head.eyes = 0.1
+    bench.head.openness = 0.1
     assert not of(PivotSlice, bench.feed(8))
-    bench.head.eyes = 0.3
+    bench.head.openness = 0.3
     assert len({part.pivot_id for part in of(PivotSlice, bench.feed(6))}) == 1
 
 
 def test_eyes_that_stay_shut_are_taken_as_they_are() -> None:
     bench = Bench()
-    bench.head.eyes = 0.1
+    bench.head.openness = 0.1
     shown = next(number for number in range(100) if of(PivotSlice, bench.feed(1)))
     assert BLINK_SECONDS * 25 < shown <= BLINK_SECONDS * 25 + 4
 

@@ -65,7 +65,7 @@ def test_no_finer_one_where_it_brings_nothing(picture: Picture) -> None:
 
 def test_a_better_picture_is_taken(picture: Picture) -> None:
     def seen(grey: int) -> Seen:
-        scene = Scene(None, None, Look(np.full((THUMB, THUMB, 3), grey / 255, np.float32), POINTS), 0.3)
+        scene = Scene(None, None, Look(np.full((THUMB, THUMB, 3), grey / 255, np.float32), POINTS))
         return Seen(np.full_like(picture, grey) + picture // 16, scene)
 
     first = replace(taken(picture, 1000), scene=seen(200).scene)

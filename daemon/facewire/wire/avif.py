@@ -39,22 +39,36 @@ def unwrap(file: bytes) -> bytes:
 
 def declared_size(stream: bytes) -> tuple[int, int]:
     """Width and height that the stream declares, without decoding it; raises PacketError if it is not of our form."""
+    width, height, end = _measured(stream)
+    if end != len(stream):
+        raise PacketError("pivot is longer or shorter than its AV1 frame")
+    return width, height
+
+
+def length(stream: bytes) -> int:
+    """Bytes of the AV1 still that `stream` begins with; raises PacketError if it is not of our form, or cut."""
+    end = _measured(stream)[2]
+    if end > len(stream):
+        raise PacketError("pivot is shorter than its AV1 frame")
+    return end
+
+
+def _measured(stream: bytes) -> tuple[int, int, int]:
+    """Width, height, and where the frame ends."""
     if len(stream) < 8 or stream[0] != _SEQUENCE_OBU:
         raise PacketError("pivot does not start with an AV1 sequence header")
-    length, at = get_varint(stream, 1, _MAX_SEQUENCE_BYTES)
-    frame = at + length
+    header, at = get_varint(stream, 1, _MAX_SEQUENCE_BYTES)
+    frame = at + header
     if frame >= len(stream) or stream[frame] != _FRAME_OBU:
         raise PacketError("pivot holds something else than one AV1 frame")
     size, start = get_varint(stream, frame + 1, len(stream))
-    if start + size != len(stream):
-        raise PacketError("pivot is longer or shorter than its AV1 frame")
     bits = BitReader(stream[at:frame])
     profile, still, reduced = bits.get(3), bits.get(1), bits.get(1)
     if profile or not still or not reduced:
         raise PacketError("pivot is no AV1 still picture of profile 0")
     bits.get(5)  # level: libaom leaves it at 2.0 for small pictures, decoders do not rely on it
     width_bits, height_bits = bits.get(4) + 1, bits.get(4) + 1
-    return bits.get(width_bits) + 1, bits.get(height_bits) + 1
+    return bits.get(width_bits) + 1, bits.get(height_bits) + 1, start + size
 
 
 def wrap(stream: bytes) -> bytes:

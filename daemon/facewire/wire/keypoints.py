@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from facewire.errors import PacketError
 from facewire.types import KEYPOINTS, GridDeformation, GridPoints, Points
 from facewire.wire.deformation import get_deformations, put_deformations
+from facewire.wire.lids import get_lids, put_lids
 from facewire.wire.prediction import GRID_LIMIT, VALUES, Predictor
 from facewire.wire.rangecoder import RangeDecoder, RangeEncoder, get_difference, put_difference
 
@@ -60,12 +61,16 @@ def from_grid(grid: GridPoints | Points, step: float, reference: GridPoints | No
 
 
 def encode_frames(
-    frames: Sequence[GridPoints], seed: int = 0, deformations: Sequence[GridDeformation | None] = ()
+    frames: Sequence[GridPoints],
+    seed: int = 0,
+    deformations: Sequence[GridDeformation | None] = (),
+    shut: Sequence[bool] = (),
 ) -> bytes:
     """Code points (each int16 [10, 2]); raises ValueError if one lies beyond GRID_LIMIT.
 
     seed: CRC-32 of what belongs to the points (the bundle's header); it enters the check.
-    deformations: one for each frame, or none at all; put_deformations says what else is refused.
+    deformations: one for each frame, or none at all; put_deformations says what else is refused. shut: which frames
+    have shut eyes; empty: none.
     """
     out = RangeEncoder()
     predictor = Predictor()
@@ -79,11 +84,15 @@ def encode_frames(
             predictor.learn(value, value - predicted)
         predictor.end_frame()
     put_deformations(out, deformations)
+    put_lids(out, shut)
     return _checked(out.bytes(), seed)
 
 
-def decode_frames(data: bytes, count: int, seed: int = 0) -> tuple[list[GridPoints], list[GridDeformation | None]]:
-    """The `count` frames that encode_frames coded, and their deformations; raises PacketError if `data` is else.
+def decode_frames(
+    data: bytes, count: int, seed: int = 0
+) -> tuple[list[GridPoints], list[GridDeformation | None], list[bool]]:
+    """The `count` frames that encode_frames coded, their deformations, and whose eyes are shut; raises PacketError if
+    `data` is else.
 
     Any bytes are some message to an arithmetic decoder. So the code begins with a check, and what was read is coded
     again and must give the same bytes.
@@ -103,9 +112,10 @@ def decode_frames(data: bytes, count: int, seed: int = 0) -> tuple[list[GridPoin
         frames.append(np.array(predictor.values, np.int16).reshape(KEYPOINTS, 2))
         predictor.end_frame()
     deformations = get_deformations(source, count)
-    if encode_frames(frames, seed, deformations) != data:
+    shut = get_lids(source, count)
+    if encode_frames(frames, seed, deformations, shut) != data:
         raise PacketError("keypoints in packet are coded in another way than ours")
-    return frames, deformations
+    return frames, deformations, shut
 
 
 def encode_raw(frames: Sequence[Points], seed: int = 0) -> bytes:

@@ -17,17 +17,21 @@ import numpy as np
 
 from facewire.errors import PacketError
 from facewire.types import Picture
-from facewire.wire import avif
+from facewire.wire import avif, lids
 from facewire.wire.packets import MAX_CODED_SIZE, MAX_PIVOT_BYTES, MIN_CODED_SIZE
 from facewire.wire.pivot_store import PivotAssembler, PivotCache, content_id, slices
 
-__all__ = ["PivotAssembler", "PivotCache", "content_id", "decode_pivot", "encode_pivot", "slices"]
+__all__ = [
+    "PivotAssembler", "PivotCache", "add_lids", "content_id", "decode_both", "decode_pivot", "encode_pivot", "slices",
+]  # fmt: skip
 
 PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
 """libaom's speeds: at 256x256 an encode takes 3 ms at 10 and 36 ms at 6 (one x86 core), for 15 % fewer bytes. At 3 it
 takes eight times as long, and what is shown has 8 % less LPIPS at equal bytes."""
 FULL_ENOUGH, PATIENTLY = (0.93, 0.75, 0.0), (0.98, 0.96, 0.0)
 """A pivot that fills this part of its allowance is not worth another attempt, after the first, second and third one."""
+LIDS_QUALITIES = (60, 50, 40, 30, 20)
+"""Qualities tried for shut eyes, until they fit."""
 _SAVED = ((0, 0.08), (10, 0.10), (20, 0.15), (30, 0.185), (50, 0.195), (70, 0.15), (90, 0.09), (100, 0.06))
 """log(bytes at PROBE_SPEED / bytes at FINAL_SPEED) by quality; mean of 12 portraits, standard deviation 0.03."""
 _MARGIN, _MARGIN_LATER = 0.03, 0.01
@@ -113,19 +117,45 @@ def _blur(picture: Picture, sigma: float) -> Picture:
     return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma)), np.uint8)
 
 
+def add_lids(data: bytes, left: int, top: int, patch: Picture, max_bytes: int) -> bytes | None:
+    """A coded pivot that has the shut eyes of `patch` [h, w, 3] too (wire.lids), in `max_bytes` bytes more at most;
+    None where they do not fit. Raises ValueError if they do not lie in it; left, top: pixels of 256."""
+    still, _ = lids.split(data)
+    for quality in LIDS_QUALITIES:
+        coded = _encode(patch, quality, FINAL_SPEED)
+        if len(coded) + 2 <= max_bytes:
+            return lids.join(still, left, top, coded)
+    return None
+
+
 def decode_pivot(data: bytes) -> Picture:
     """The picture in a coded pivot, uint8 [side, side, 3]; raises PacketError if it is none or has a size not allowed.
 
     What the stream declares is read before any pixel is decoded.
     """
-    from PIL import Image
+    return decode_both(data)[0]
 
+
+def decode_both(data: bytes) -> tuple[Picture, Picture | None]:
+    """The same, and with shut eyes; None where the pivot does not show that. Raises PacketError like decode_pivot."""
     if len(data) > MAX_PIVOT_BYTES:
         raise PacketError(f"pivot of {len(data)} bytes: allowed are {MAX_PIVOT_BYTES}")
-    width, height = avif.declared_size(data)
+    still, rest = lids.split(data)
+    width, height = avif.declared_size(still)
     if width != height or not MIN_CODED_SIZE <= width <= MAX_CODED_SIZE:
         raise PacketError(f"pivot declares {width}x{height} pixels")
-    file = avif.wrap(data)
+    if not rest:
+        return _still(still), None
+    left, top, patch = lids.place(still, rest)
+    picture = _still(still)
+    return picture, lids.laid_over(picture, left, top, _still(patch))
+
+
+def _still(stream: bytes) -> Picture:
+    from PIL import Image
+
+    width, height = avif.declared_size(stream)
+    file = avif.wrap(stream)
     try:
         with Image.open(io.BytesIO(file), formats=["AVIF"]) as image:
             picture = np.array(image.convert("RGB"), np.uint8)
