@@ -1,7 +1,8 @@
 """What may be on the way to one receiver. Pure: the time, and what the kernel says of the connection, are given.
 
-    window    no more than the link carries in a round trip and WINDOW_SECONDS may be unacknowledged: so what waits,
-              waits at the sender, where it can be dropped when it is old
+    window    no more than the link carries in a round trip and WINDOW_SECONDS may be on the way: so what waits, waits
+              at the sender, where it can be dropped when it is old. What has arrived behind something that got lost is
+              not on the way: if nothing followed, nobody would notice when that is lost once more (RACK, RFC 8985)
     pace      where keypoints flow, a pivot slice goes only when all that went before is off the link: a bundle never
               waits for more than one
     silence   nothing is added to what nobody acknowledges; what waited for a link that was dark is not sent when it
@@ -84,7 +85,7 @@ class Flow:
         if state is None:
             return True
         window = max(self._rate * (state.shortest_rtt + seconds), 1.5 * self._largest)
-        return state.outstanding < window
+        return state.on_the_way < window
 
 
 def is_quiet(state: Connection) -> bool:

@@ -52,8 +52,15 @@ def blink(seen: Sequence[Seen], pivot: Seen) -> Seen | None:
     return seen[index] if far <= NEAR else None
 
 
-def lidded(data: bytes, pivot: Seen, seen: Sequence[Seen]) -> Lidded | None:
-    """A coded pivot with the eyes of a blink among `seen`; pivot: what it was coded from. None: no blink fits."""
+def blinks(seen: Sequence[Seen]) -> bool:
+    """Whether there is a blink among these pictures of one face."""
+    openings = [one.scene.eyes for one in seen if one.scene.eyes is not None]
+    return bool(openings) and min(openings) < SHUT * float(np.median(openings))
+
+
+def lidded(data: bytes, pivot: Seen, seen: Sequence[Seen], max_bytes: int = MAX_BYTES) -> Lidded | None:
+    """A coded pivot with the eyes of a blink among `seen`, in `max_bytes` bytes more at most; pivot: what it was coded
+    from. None: no blink fits."""
     found = blink(seen, pivot)
     if found is None or pivot.scene.face is None or pivot.scene.eyes is None or found.scene.eyes is None:
         return None
@@ -63,7 +70,7 @@ def lidded(data: bytes, pivot: Seen, seen: Sequence[Seen]) -> Lidded | None:
         return None
     left, top, patch = cut
     scale = 256 / pivot.picture.shape[0]
-    added = add_lids(data, round(left * scale), round(top * scale), patch, MAX_BYTES)
+    added = add_lids(data, round(left * scale), round(top * scale), patch, max_bytes)
     return None if added is None else Lidded(added, (pivot.scene.eyes + found.scene.eyes) / 2)
 
 

@@ -4,6 +4,7 @@ them, so a receiver sees no difference; but nothing here waits for a network, so
     pivots    are chosen by trial: candidates out of the whole stretch (a pivot need not be its first frame) are coded
               to the bytes that the budget leaves, reconstructed, and scored against the real frames; earlier pivots
               compete with them, for no bytes
+    eyes      that blink get a second picture in a new pivot (facewire.lids)
     movement  is put right by deformations (facewire.deformation) where keypoints miss the real frame
     bundles   are as long as they can be
     bytes     never exceed the profile's ceiling (facewire.budget), what IP, TCP and ZMTP would add included
@@ -19,12 +20,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from facewire.album import Seen as Portrait
 from facewire.budget import Budget
 from facewire.deformation import Fitter, fit_bundle
 from facewire.face.crop import cut
+from facewire.face.mesh import Landmarks
+from facewire.face.pose import head_pose
 from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
+from facewire.lids import blinks, lidded
 from facewire.networks import SENDER, Networks, open_networks
-from facewire.pivots import CutDetector
+from facewire.pivots import CutDetector, Scene
 from facewire.plan import LEAST_PIVOT, Kept, Plan, Seen
 from facewire.profiles import Profile
 from facewire.still import calmed
@@ -45,6 +50,8 @@ MOST_PIVOT = 3
 """Times the profile's pivot size that one pivot may take when there are bytes to spare."""
 ANNOUNCE_SECONDS = 10.0
 """The epoch is said again after this long, for readers that begin in the middle or lost a record."""
+LIDS_SHARE, LIDS_BYTES = 0.05, 450
+"""Part of a pivot's bytes that shut eyes may take where somebody blinks, and how many at most."""
 _SLACK = 0.97
 """Part of what is allowed that is planned for: the planned bytes of keypoints are an estimate."""
 
@@ -54,6 +61,7 @@ class Lookahead:
 
     adaptive False: the first frame of a stretch is its pivot, and a stretch that only goes on keeps the last one's.
     first: number of the first frame (a file that is appended to goes on counting). stream: random if None.
+    landmarks: of the face in a coded picture, for blinks; None: eyes stay open.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class Lookahead:
         first: int = 0,
         stream: int | None = None,
         cost: Callable[[int], int] = wire_bytes,
+        landmarks: Callable[[Picture], Landmarks | None] | None = None,
     ) -> None:
         self.counters = EncodingCounters()
         self._networks, self._profile, self._fps, self._adaptive = networks, profile, fps, adaptive
@@ -83,6 +92,11 @@ class Lookahead:
         self._goes_on = False
         self._next = first
         self._kept: list[Kept] = []
+        self._landmarks = landmarks
+        self._portraits: dict[int, Portrait] = {}
+        """The running stretch's pictures with what is known of their faces, by frame number."""
+        self._origins: dict[bytes, int] = {}
+        """Which frame of it a pivot was coded from."""
         self._epoch: Epoch | None = None
         self._fitter: tuple[bytes, Fitter] | None = None
         self._epochs = 0
@@ -140,6 +154,7 @@ class Lookahead:
         if self._profile.keypoint_step:
             calm = calmed([(seen.number, seen.points) for seen in stretch], self._fps)
             stretch = [replace(seen, points=points) for seen, (_, points) in zip(stretch, calm, strict=True)]
+        self._origins, self._portraits = {}, self._looked_at(stretch)
         # Frames that nobody can see begin with a frame without a face only after the first picture.
         choice = self._choose(stretch, goes_on) if any(seen.coded is not None for seen in stretch) else None
         out: list[Message] = []
@@ -153,12 +168,46 @@ class Lookahead:
         """The pivot of each frame; None: none can be had, or needs to."""
         allowed = self._pivot_bytes(stretch)
         current = self._current()
+        portraits = list(self._portraits.values())
+        lids = min(LIDS_BYTES, int(LIDS_SHARE * allowed)) if blinks(portraits) else 0
+        chosen = self._chosen(stretch, goes_on, allowed - lids, current)
+        return None if chosen is None else self._with_lids(chosen, portraits, lids)
+
+    def _chosen(
+        self, stretch: Sequence[Seen], goes_on: bool, allowed: int, current: Kept | None
+    ) -> list[Kept] | None:
         if not self._adaptive:
             if goes_on and current is not None:
                 return [current] * len(stretch)
             first = next(seen for seen in stretch if seen.coded is not None)
             return None if allowed < LEAST_PIVOT else [self._coded(first, allowed, PATIENT_SPEED)] * len(stretch)
         return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded).choice()
+
+    def _looked_at(self, stretch: Sequence[Seen]) -> dict[int, Portrait]:
+        if self._landmarks is None or not self._profile.keypoint_step or not self._profile.deformation:
+            return {}  # the last: keypoints alone are asked for
+        out = {}
+        for seen in stretch:
+            face = None if seen.coded is None else self._landmarks(seen.coded)
+            if seen.coded is not None and face is not None:
+                out[seen.number] = Portrait(seen.coded, Scene(head_pose(face, CODED_SIZE), face=face))
+        return out
+
+    def _with_lids(self, chosen: Sequence[Kept], portraits: Sequence[Portrait], most: int) -> list[Kept]:
+        """New pivots with shut eyes, where a blink was seen, in so many bytes more."""
+        known = {kept.pivot_id for kept in self._kept}
+        new = {kept.pivot_id: kept for kept in chosen if kept.pivot_id not in known}
+        for pivot_id, kept in new.items():
+            portrait = self._portraits.get(self._origins[pivot_id])
+            made = None if portrait is None else lidded(kept.data, portrait, portraits, most // len(new))
+            if made is not None:
+                new[pivot_id] = replace(kept, pivot_id=content_id(made.data), data=made.data, gate=made.gate)
+        return [new.get(kept.pivot_id, kept) for kept in chosen]
+
+    def _are_shut(self, number: int, kept: Kept) -> bool:
+        portrait = None if kept.gate is None else self._portraits.get(number)
+        openness = None if portrait is None else portrait.scene.eyes
+        return kept.gate is not None and openness is not None and openness < kept.gate
 
     def _pivot_bytes(self, stretch: Sequence[Seen]) -> int:
         """Bytes that pivots of a stretch may take, framing excluded."""
@@ -183,6 +232,7 @@ class Lookahead:
         assert seen.coded is not None
         assert self._crop is not None
         data = encode_pivot(seen.coded, allowed, speed)
+        self._origins[content_id(data)] = seen.number
         return Kept(content_id(data), data, self._crop, self._shape)
 
     def _usable(self) -> list[Kept]:
@@ -205,7 +255,8 @@ class Lookahead:
         assert epoch is not None
         most = min(MAX_BUNDLE_FRAMES, most_frames(self._profile.deformation))
         seen_points = [(seen.number, seen.points if kept is not None else None) for seen in run]
-        bundles = [bundle(epoch, seen_points[at : at + most]) for at in range(0, len(run), most)]
+        shut = {seen.number for seen in run if kept is not None and self._are_shut(seen.number, kept)}
+        bundles = [bundle(epoch, seen_points[at : at + most], shut) for at in range(0, len(run), most)]
         if self._deforms and kept is not None:
             bundles = self._deformed(bundles, run, epoch, kept)
         for part in bundles:
@@ -284,6 +335,8 @@ def open_lookahead(
     """Lookahead with the real parts: installed networks (or those that are open already), MediaPipe. Raises ModelError,
     MissingDependency."""
     from facewire.face.finder import FaceFinder
+    from facewire.face.mesh import FaceMesh
 
     networks = networks or open_networks(models, threads, SENDER)
-    return Lookahead(networks, profile, FaceFinder(), fps, pivots != "first", first)
+    landmarks = FaceMesh().landmarks
+    return Lookahead(networks, profile, FaceFinder(), fps, pivots != "first", first, landmarks=landmarks)

@@ -38,12 +38,13 @@ LEAST_PIVOT = 500
 
 @dataclass(frozen=True)
 class Kept:
-    """A pivot that the file holds."""
+    """A pivot that the file holds. gate: see pivots.Taken."""
 
     pivot_id: bytes
     data: bytes
     crop: Crop
     shape: tuple[int, ...]
+    gate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,13 @@ class Connection:
     timeouts: int
     silence: float
     repeated: int
+    arrived: float = 0.0
+    """Part of what is outstanding that has arrived, behind something that got lost (RFC 2018)."""
+
+    @property
+    def on_the_way(self) -> float:
+        """Bytes handed over that have not arrived, as far as is known (RFC 6675's pipe)."""
+        return self.outstanding * (1.0 - self.arrived)
 
 
 @contextlib.contextmanager
@@ -73,6 +80,7 @@ def look(fd: int, port: int) -> Connection | None:
         if len(info) < _INFO_LENGTH:
             return None
         # struct tcp_info, linux/tcp.h
+        unacknowledged, arrived = struct.unpack_from("=II", info, 24)
         (silence_ms,) = struct.unpack_from("=I", info, 56)
         (rtt_us,) = struct.unpack_from("=I", info, 68)
         (shortest_us,) = struct.unpack_from("=I", info, 148)
@@ -90,6 +98,7 @@ def look(fd: int, port: int) -> Connection | None:
             timeouts=info[2],
             silence=silence_ms / 1e3,
             repeated=repeated,
+            arrived=min(1.0, arrived / max(1, unacknowledged)),
         )
 
 

@@ -11,7 +11,7 @@ from facewire.decoding import Decoding
 from facewire.networks import Networks, open_networks
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, Points, ShownFrame
 from facewire.wire.keypoints import to_grid
-from facewire.wire.pivot import content_id, encode_pivot
+from facewire.wire.pivot import add_lids, content_id, encode_pivot
 from facewire.wire.pivot_store import PivotCache
 
 STEP = 0.5
@@ -88,6 +88,20 @@ def test_without_an_interpolator_middles_are_generated(networks: Networks) -> No
     plain = Networks(networks.id, {name: s for name, s in networks.sessions.items() if name != "interpolator"})
     frames = run(started(plain, 3), bundle([keypoints(0), keypoints(4, 0.4)]))
     assert [level(frame) for frame in frames] == pytest.approx([60, 85.5, 111, 136.5, 162], abs=2)
+
+
+def test_a_frame_with_shut_eyes_is_made_from_the_second_picture(networks: Networks) -> None:
+    blinking = add_lids(DARK, 64, 64, np.full((64, 96, 3), 180, np.uint8), 800)
+    assert blinking is not None
+    decoding = Decoding(networks, 128)
+    run(decoding, epoch(networks, blinking), *slices(blinking))
+    shut = [replace(keypoints(number), shut=number in (2, 4)) for number in (0, 2, 4, 6)]
+    eyes = [float(frame.picture[40:56, 40:70].mean()) for frame in run(decoding, bundle(shut))]
+    assert eyes[0] == pytest.approx(60, abs=6)
+    assert eyes[2:5] == pytest.approx([180] * 3, abs=6)
+    assert eyes[6] == pytest.approx(60, abs=6)
+    frames = run(started(networks), bundle(shut))  # a pivot that has no second picture
+    assert [level(frame) for frame in frames] == pytest.approx([60] * 7, abs=2)
 
 
 def test_bundles_join_and_an_odd_last_frame_is_not_lost(networks: Networks) -> None:

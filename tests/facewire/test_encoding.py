@@ -24,7 +24,7 @@ from facewire.profiles import profile
 from facewire.types import Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.keypoints import from_grid
 from facewire.wire.packets import pack, parse
-from facewire.wire.pivot import PivotAssembler, decode_pivot
+from facewire.wire.pivot import PivotAssembler, decode_both, decode_pivot
 
 LINK = replace(profile("vsat"), pivot_bytes=3000)
 SHAPE = (240, 320, 3)
@@ -374,6 +374,28 @@ def test_what_was_seen_meanwhile_may_be_the_better_pivot() -> None:
     assert coarser is not None
     assert len(coarser) <= len(before.data) < len(finer.data)
     assert abs(decode_pivot(coarser).mean() - decode_pivot(finer.data).mean()) < 3
+
+
+def test_a_blink_that_was_seen_is_shown_from_then_on() -> None:
+    bench = Bench(paced=True, unlike=0.9)
+    bench.encoding.pivot_sent(of(PivotSlice, bench.feed(20))[0].pivot_id)
+    assert not any(frame.shut for frame in frames_of(bench.feed(100)))
+    bench.head.openness = 0.05
+    assert not any(frame.shut for frame in frames_of(bench.feed(24)))  # nobody could show it yet
+    bench.head.openness = 0.3
+    bench.feed(round(STAYED * LINK.pivot_interval * 25))
+    _, finer = bench.encoding.in_use
+    assert finer.gate is not None
+    assert decode_both(finer.data)[1] is not None
+    assert bench.head.looks == 0
+    bench.encoding.pivot_sent(finer.pivot_id)
+    bench.feed(4)
+    bench.head.openness = 0.05
+    blinking = frames_of(bench.feed(12))
+    bench.head.openness = 0.3
+    blinking += frames_of(bench.feed(12))
+    assert [frame.shut for frame in blinking] == sorted([frame.shut for frame in blinking], reverse=True)
+    assert 4 <= sum(frame.shut for frame in blinking) <= 7
 
 
 def test_a_pivot_that_is_needed_does_not_wait_for_a_finer_one(stays: Bench) -> None:

@@ -33,6 +33,12 @@ def test_the_window_is_a_round_trip_without_queues_and_a_bit(
     assert Flow(RATE, LARGEST).opens(state, 1.0, paced=False) == Opening(bundles, slices)
 
 
+def test_what_has_arrived_behind_a_loss_is_not_on_the_way() -> None:
+    state = replace(IDLE, outstanding=round(2 * RATE * (IDLE.shortest_rtt + WINDOW_SECONDS)))
+    assert not Flow(RATE, LARGEST).opens(state, 1.0, paced=False).bundles
+    assert Flow(RATE, LARGEST).opens(replace(state, arrived=0.6), 1.0, paced=False).bundles
+
+
 def test_the_largest_message_always_has_a_window() -> None:
     state = replace(IDLE, shortest_rtt=0.001, outstanding=LARGEST)
     assert Flow(100.0, LARGEST).opens(state, 1.0, paced=False) == Opening(True, True)

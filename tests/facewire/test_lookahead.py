@@ -1,20 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.facewire.test_encoding import face
 
 from facewire.face.box import FaceBox
+from facewire.face.mesh import Landmarks
 from facewire.lookahead import Lookahead
 from facewire.networks import Networks, open_networks
 from facewire.profiles import profile
 from facewire.transport import wire_bytes
 from facewire.types import Bundle, Epoch, Frame, Message, Picture, PivotSlice
-from facewire.wire.packets import Packer
-from facewire.wire.pivot import decode_pivot
+from facewire.wire.packets import Packer, pack
+from facewire.wire.pivot import decode_both, decode_pivot
 
 SHAPE = (256, 256, 3)
 
@@ -38,8 +40,16 @@ def room(kind: int, brightness: int = 0) -> Picture:
     return np.repeat((60 + 90 * pattern + brightness)[:, :, None], 3, 2).astype(np.uint8)
 
 
-def code(networks: Networks, pictures: Iterable[Picture], name: str = "bgan", adaptive: bool = True) -> list[Message]:
-    steps = Lookahead(networks, profile(name), Faces(), adaptive=adaptive, stream=5)
+def code(
+    networks: Networks,
+    pictures: Iterable[Picture],
+    name: str = "bgan",
+    adaptive: bool = True,
+    landmarks: Callable[[Picture], Landmarks | None] | None = None,
+    bare: bool = False,
+) -> list[Message]:
+    link = replace(profile(name), deformation=0) if bare else profile(name)
+    steps = Lookahead(networks, link, Faces(), adaptive=adaptive, stream=5, landmarks=landmarks)
     out: list[Message] = []
     for number, picture in enumerate(pictures):
         out += steps.push(Frame(picture, number / 25))
@@ -60,6 +70,33 @@ def test_a_calm_clip_is_one_pivot_and_one_bundle(networks: Networks) -> None:
     assert [type(message) for message in messages] == [PivotSlice, Epoch, Bundle]
     assert numbers(messages) == [*range(0, 60, 2), 59]
     assert wire(messages) <= 8000 / 8 * 60 / 25
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_who_blinks_is_seen_blinking(networks: Networks, adaptive: bool) -> None:
+    blink = range(20, 28)
+    pictures = [room(1, 4 if number in blink else 0) for number in range(60)]
+
+    def landmarks(picture: Picture) -> Landmarks:
+        return face(0.05 if picture.mean() > room(1, 2).mean() else 0.3)
+
+    messages = code(networks, pictures, adaptive=adaptive, landmarks=landmarks)
+    data = b"".join(part.data for part in messages if isinstance(part, PivotSlice))
+    assert decode_both(data)[1] is not None
+    bundles = [message for message in messages if isinstance(message, Bundle)]
+    assert [frame.number for part in bundles for frame in part.frames if frame.shut] == [20, 22, 24, 26]
+    assert wire(messages) <= 8000 / 8 * 60 / 25
+    bare = code(networks, pictures, adaptive=adaptive, landmarks=landmarks, bare=True)
+    plain = b"".join(part.data for part in bare if isinstance(part, PivotSlice))
+    assert decode_both(plain)[1] is None
+    assert not any(frame.shut for message in bare if isinstance(message, Bundle) for frame in message.frames)
+
+
+def test_nobody_has_to_blink(networks: Networks) -> None:
+    pictures = [room(1, number % 5) for number in range(60)]
+    for landmarks in (lambda _: face(0.3), lambda _: None):
+        with_them, without = code(networks, pictures, landmarks=landmarks), code(networks, pictures)
+        assert [pack(message) for message in with_them] == [pack(message) for message in without]
 
 
 def test_cuts_bring_pivots_and_the_way_back_brings_none(networks: Networks) -> None:

@@ -122,7 +122,7 @@ def add_lids(data: bytes, left: int, top: int, patch: Picture, max_bytes: int) -
     None where they do not fit. Raises ValueError if they do not lie in it; left, top: pixels of 256."""
     still, _ = lids.split(data)
     for quality in LIDS_QUALITIES:
-        coded = _encode(patch, quality, FINAL_SPEED)
+        coded = _encode(patch, quality, PATIENT_SPEED)
         if len(coded) + 2 <= max_bytes:
             return lids.join(still, left, top, coded)
     return None

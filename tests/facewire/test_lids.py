@@ -1,0 +1,60 @@
+"""Shut eyes for a pivot, out of a blink that was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.facewire.test_encoding import face
+
+from facewire.album import Seen
+from facewire.face.pose import HeadPose
+from facewire.lids import MAX_BYTES, NEAR, SHUT, blink, lidded
+from facewire.pivots import Scene
+from facewire.wire.pivot import decode_both, encode_pivot
+
+
+def seen(openness: float, yaw: float = 0.0, shift: tuple[int, int] = (0, 0), level: int = 90) -> Seen:
+    """A grey head whose eyes, where they are open, are bright."""
+    picture = np.full((256, 256, 3), level, np.uint8)
+    x, y = shift
+    for left in (90, 140):
+        picture[96 + y : 104 + y, left + x : left + 25 + x] = 220 if openness > 0.2 else level - 30
+    marks = face(openness)
+    marks[:, :2] += shift
+    return Seen(picture, Scene(HeadPose(yaw, 0.0, 0.0), face=marks))
+
+
+PIVOT = seen(0.3)
+DATA = encode_pivot(PIVOT.picture, 4000)
+
+
+def test_the_blink_that_fits_the_pose_best_is_taken() -> None:
+    near, far = seen(0.05, yaw=3.0), seen(0.05, yaw=-8.0)
+    assert blink([far, PIVOT, near, seen(0.25)], PIVOT) is near
+    assert blink([seen(0.05, yaw=NEAR + 1), seen(1.1 * SHUT * 0.3)], PIVOT) is None
+    assert blink([Seen(PIVOT.picture, Scene()), Seen(PIVOT.picture, Scene(HeadPose(0, 0, 0)))], PIVOT) is None
+    assert blink([near], Seen(PIVOT.picture, Scene())) is None
+
+
+@pytest.mark.parametrize(("shift", "level"), [((0, 0), 90), ((14, -9), 90), ((0, 0), 110)])
+def test_its_eyes_are_laid_where_the_pivot_has_its(shift: tuple[int, int], level: int) -> None:
+    made = lidded(DATA, PIVOT, [PIVOT, seen(0.05, 2.0, shift, level)])
+    assert made is not None
+    assert made.gate == pytest.approx((0.3 + 0.05) / 2, abs=0.01)
+    assert len(DATA) < len(made.data) <= len(DATA) + MAX_BYTES
+    opened, shut = decode_both(made.data)
+    assert shut is not None
+    for left in (90, 140):
+        assert opened[97:103, left + 4 : left + 21].mean() == pytest.approx(220, abs=12)
+        assert shut[97:103, left + 4 : left + 21].mean() == pytest.approx(60, abs=12)
+    assert np.abs(shut[:60].astype(int) - opened[:60]).max() == 0
+    assert np.abs(shut[85:90].astype(int) - 90).max() < 14  # another light leaves no band
+
+
+def test_where_nothing_fits_the_pivot_stays_as_it_is() -> None:
+    assert lidded(DATA, PIVOT, [PIVOT]) is None
+    assert lidded(DATA, PIVOT, []) is None
+    edge = replace(PIVOT.scene, face=np.asarray(face(0.3) - (95, 0, 0), np.float32))
+    assert lidded(DATA, Seen(PIVOT.picture, edge), [seen(0.05)]) is None
