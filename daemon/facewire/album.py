@@ -64,13 +64,18 @@ class Album:
         self._seen, self._every, self._shown = [], 1, 0
 
 
+def least_open(seen: Sequence[Seen]) -> float:
+    """How far eyes must be open in a pivot of this face; 0 where nothing is known of them."""
+    openings = [one.scene.eyes for one in seen if one.scene.eyes is not None]
+    return OPEN * float(np.median(openings)) if openings else 0.0
+
+
 def fittest(seen: Sequence[Seen], current: Seen) -> Seen:
     """The one of `seen` that is the best pivot for all of them; `current` where none is better."""
     looks = [one.scene.look for one in seen if one.scene.look is not None]
     if len(looks) < FEWEST:
         return current
-    openings = [one.scene.eyes for one in seen if one.scene.eyes is not None]
-    least = OPEN * float(np.median(openings)) if openings else 0.0
+    least = least_open(seen)
 
     def cost(one: Seen) -> float:
         if one.scene.look is None or (one.scene.eyes is not None and one.scene.eyes < least):

@@ -4,7 +4,7 @@ reconstructed, and scored against the real frames. For files, where there is tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -57,7 +57,7 @@ class Seen:
 
 
 class Plan:
-    """Which pivot each frame of a stretch is animated from."""
+    """Which pivot each frame of a stretch is animated from. fit: numbers of frames that may be pivots; empty: all."""
 
     def __init__(
         self,
@@ -67,10 +67,12 @@ class Plan:
         current: Kept | None,
         allowed: int,
         code: Callable[[Seen, int, int], Kept],
+        fit: Collection[int] = (),
     ) -> None:
         self._networks, self._stretch, self._known, self._current = networks, stretch, known, current
         self._allowed, self._code = allowed, code
         self._faces = [seen for seen in stretch if seen.coded is not None]
+        self._fit = [seen for seen in self._faces if seen.number in fit] or self._faces
         self._samples = _spread(self._faces, SAMPLES)
 
     def choice(self) -> list[Kept] | None:
@@ -101,7 +103,7 @@ class Plan:
 
     def _candidates(self) -> Iterator[list[Seen]]:
         """The best frame alone, and with the one that helps it most, if there is room for two."""
-        tried = _varied(self._faces, CANDIDATES)
+        tried = _varied(self._fit, CANDIDATES)
         drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES, PROBE_SPEED).data) for seen in tried])
         best = int(drafts.mean(1).argmin())
         yield [tried[best]]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from facewire.face.box import FaceBox
 from facewire.face.mesh import Landmarks
 from facewire.lookahead import Lookahead
 from facewire.networks import Networks, open_networks
+from facewire.plan import Kept, Plan, Seen
 from facewire.profiles import profile
 from facewire.transport import wire_bytes
-from facewire.types import Bundle, Epoch, Frame, Message, Picture, PivotSlice
+from facewire.types import Bundle, Crop, Epoch, Frame, Message, Picture, PivotSlice
 from facewire.wire.packets import Packer, pack
-from facewire.wire.pivot import decode_both, decode_pivot
+from facewire.wire.pivot import content_id, decode_both, decode_pivot, encode_pivot
 
 SHAPE = (256, 256, 3)
 
@@ -90,6 +92,38 @@ def test_who_blinks_is_seen_blinking(networks: Networks, adaptive: bool) -> None
     plain = b"".join(part.data for part in bare if isinstance(part, PivotSlice))
     assert decode_both(plain)[1] is None
     assert not any(frame.shut for message in bare if isinstance(message, Bundle) for frame in message.frames)
+
+
+@pytest.mark.parametrize(("fit", "tried"), [({8, 12}, {8, 12}), ({99}, {0, 2, 4, 6, 8, 10, 12, 14})])
+def test_only_what_is_fit_to_be_a_pivot_is_tried(networks: Networks, fit: set[int], tried: set[int]) -> None:
+    points = np.random.default_rng(1).uniform(-0.5, 0.5, (8, 10, 2)).astype(np.float32)
+    stretch = [Seen(2 * at, room(1, 5 * at), points[at]) for at in range(8)]
+    coded: list[int] = []
+
+    def made(seen: Seen, allowed: int, speed: int) -> Kept:
+        coded.append(seen.number)
+        assert seen.coded is not None
+        data = encode_pivot(seen.coded, allowed, speed)
+        return Kept(content_id(data), data, Crop(0, 0, 256), SHAPE)
+
+    assert Plan(networks, stretch, [], None, 4000, made, fit).choice() is not None
+    assert set(coded) <= tried
+    assert len(set(coded)) >= 2
+
+
+def test_who_looks_down_at_first_is_shown_with_open_eyes(networks: Networks) -> None:
+    pictures = [room(1, 0 if number < 20 else 60) for number in range(60)]
+    steps = Lookahead(
+        networks, profile("bgan"), Faces(), stream=5,
+        landmarks=lambda picture: face(0.1 if picture.mean() < room(1, 30).mean() else 0.3),
+    )  # fmt: skip
+    with patch("facewire.lookahead.encode_pivot", side_effect=encode_pivot) as coding:
+        for number, picture in enumerate(pictures):
+            steps.push(Frame(picture, number / 25))
+        steps.flush()
+    tried = [call.args[0].mean() for call in coding.call_args_list]
+    assert tried
+    assert min(tried) > room(1, 30).mean()
 
 
 def test_nobody_has_to_blink(networks: Networks) -> None:
