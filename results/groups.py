@@ -23,7 +23,7 @@ GROUPS = {
     "everyone": (),
 }  # fmt: skip
 """Clips by the first eight characters of their id, which name the person; (): all."""
-SCORES = {"psnr": 2, "ssim": 3, "lpips": 3, "identity": 3, "mouth": 2, "eyelids": 2, "pose": 2, "lips": 2}
+SCORES = {"psnr": 2, "ssim": 3, "lpips": 3, "identity": 3, "mouth": 2, "eyelids": 2, "pose": 2, "lips": 2, "blinks": 2}
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ MOST = 24
 """Pictures kept (5 MB), evenly spread over the time."""
 FEWEST = 4
 """What fewer say of somebody is not worth a choice."""
-OPEN = 0.8
+OPEN = 0.7
 """A picture whose eyes are less open than this part of the usual is no pivot: shut eyes cannot be opened again."""
 BETTER = 0.95
 """A picture is better than another if it is apart from all by less than this part."""

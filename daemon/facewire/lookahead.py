@@ -202,9 +202,12 @@ class Lookahead:
         new = {kept.pivot_id: kept for kept in chosen if kept.pivot_id not in known}
         for pivot_id, kept in new.items():
             portrait = self._portraits.get(self._origins[pivot_id])
-            made = None if portrait is None else lidded(kept.data, portrait, portraits, most // len(new))
-            if made is not None:
-                new[pivot_id] = replace(kept, pivot_id=content_id(made.data), data=made.data, gate=made.gate)
+            if portrait is None or not most:
+                continue
+            share = most // len(new)
+            made = lidded(kept.data, portrait, portraits, share)
+            data = made.data if made else encode_pivot(portrait.picture, len(kept.data) + share, PATIENT_SPEED)
+            new[pivot_id] = replace(kept, pivot_id=content_id(data), data=data, gate=made.gate if made else None)
         return [new.get(kept.pivot_id, kept) for kept in chosen]
 
     def _are_shut(self, number: int, kept: Kept) -> bool:

@@ -103,7 +103,8 @@ class Plan:
 
     def _candidates(self) -> Iterator[list[Seen]]:
         """The best frame alone, and with the one that helps it most, if there is room for two."""
-        tried = _varied(self._fit, CANDIDATES)
+        picked = {(near := _nearest(self._fit, seen)).number: near for seen in _varied(self._faces, CANDIDATES)}
+        tried = list(picked.values())
         drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES, PROBE_SPEED).data) for seen in tried])
         best = int(drafts.mean(1).argmin())
         yield [tried[best]]
@@ -145,6 +146,13 @@ def _spread(faces: Sequence[Seen], most: int) -> list[Seen]:
     """At most `most` of them, evenly spread."""
     places = np.linspace(0, len(faces) - 1, min(most, len(faces)) + 2)[1:-1] if len(faces) > most else range(len(faces))
     return [faces[round(place)] for place in places]
+
+
+def _nearest(faces: Sequence[Seen], seen: Seen) -> Seen:
+    """The one whose keypoints are the least away from `seen`'s."""
+    found = [(float(np.abs(one.points - seen.points).sum()), at) for at, one in enumerate(faces)
+             if one.points is not None and seen.points is not None]  # fmt: skip
+    return faces[min(found)[1]]
 
 
 def _varied(faces: Sequence[Seen], most: int) -> list[Seen]:

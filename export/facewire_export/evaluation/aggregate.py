@@ -21,13 +21,14 @@ METRICS = (*CLIP_METRICS, FRECHET, FLICKER)
 LOWER = frozenset({"lpips", "lpips_alex", "mouth", "eyelids", "pose", FRECHET, FLICKER})
 DIGITS = {
     "psnr": 2, "ssim": 3, "lpips": 3, "lpips_alex": 3, "identity": 3, "mouth": 2, "eyelids": 2, "pose": 2, "lips": 2,
-    VMAF: 1, FRECHET: 2, FLICKER: 2,
+    "blinks": 2, VMAF: 1, FRECHET: 2, FLICKER: 2,
 }  # fmt: skip
 LABELS = {
     "psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS (SqueezeNet)", "lpips_alex": "LPIPS (AlexNet)",
     "identity": "identity, cosine", VMAF: "VMAF",
     "mouth": "mouth error, % of face width", "eyelids": "eyelid error, % of face width",
     "pose": "head pose error, degrees", "lips": "lip distance, correlation over time",
+    "blinks": "eye opening, correlation over time",
     FRECHET: "Fréchet distance (SqueezeNet features)", FLICKER: "flicker, times the source's",
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from facewire_export.evaluation.vmaf import VMAF
 
 SHORT = {
     "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lpips_alex": "LPIPS alex", "identity": "identity",
-    "mouth": "mouth", "eyelids": "eyelids", "pose": "pose °", "lips": "lips",
+    "mouth": "mouth", "eyelids": "eyelids", "pose": "pose °", "lips": "lips", "blinks": "blinks",
     VMAF: "VMAF", FRECHET: "Fréchet", FLICKER: "flicker x",
 }  # fmt: skip
 _CLIP_METRICS = tuple(name for name in METRICS if name != FRECHET)

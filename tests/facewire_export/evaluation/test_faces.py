@@ -15,8 +15,9 @@ from facewire_export.evaluation.faces import FACE_SCORES, FEWEST, GAPS, Faces, l
 SIDE = 512.0
 
 
-def face(turn: float = 0.0, gap: float = 0.0, shift: float = 0.0) -> Landmarks:
-    """Landmarks of a rigid head turned by so many degrees, its lips apart by `gap` pixels, all moved by `shift`."""
+def face(turn: float = 0.0, gap: float = 0.0, shift: float = 0.0, openness: float = 0.3) -> Landmarks:
+    """Landmarks of a rigid head turned by so many degrees, its lips apart by `gap` pixels, its eyes open by `openness`
+    of their width, all moved by `shift`."""
     points = np.zeros((478, 3), np.float32)
     places = np.array(list(MODEL.values())) * (1, -1, -1)
     rotation = cv2.Rodrigues(np.array([0.0, math.radians(turn), 0.0]))[0]
@@ -24,6 +25,10 @@ def face(turn: float = 0.0, gap: float = 0.0, shift: float = 0.0) -> Landmarks:
     points[list(MODEL), :2] = far[:, :2] / far[:, 2:] * 2.5 * SIDE + 256
     for up, down in GAPS:
         points[up, :2], points[down, :2] = (256, 300 - gap / 2), (256, 300 + gap / 2)
+    for up, down, left, right in ((159, 145, 33, 133), (386, 374, 362, 263)):
+        middle = (points[left, :2] + points[right, :2]) / 2
+        wide = float(np.linalg.norm(points[left, :2] - points[right, :2]))
+        points[up, :2], points[down, :2] = middle - (0, openness * wide), middle
     return points + np.array([0.6 * shift, 0.8 * shift, 0], np.float32)
 
 
@@ -43,6 +48,7 @@ def talk(scale: float = 1.0, turn: float = 0.0, shift: float = 0.0, late: int = 
 
 def test_the_same_face_is_perfect() -> None:
     found, counts = scores(talk(), talk())
+    assert found.pop("blinks") != found["lips"]  # nobody blinks
     assert found == pytest.approx({"mouth": 0.0, "eyelids": 0.0, "pose": 0.0, "lips": 1.0})
     assert counts == dict.fromkeys(FACE_SCORES, len(SPEECH))
 
@@ -69,6 +75,16 @@ def test_lips_must_move_together_not_equally() -> None:
     late = scores(talk(), talk(late=1))[0]["lips"]
     assert late < 0.3
     assert scores(talk(), talk(scale=0.0))[0]["lips"] == pytest.approx(0.0)
+
+
+def test_eyes_must_shut_together() -> None:
+    def winking(*shut: int, to: float = 0.05) -> list[Landmarks | None]:
+        return [face(gap=gap, openness=to if at in shut else 0.3) for at, gap in enumerate(SPEECH)]
+
+    assert scores(winking(3, 7), winking(3, 7, to=0.2))[0]["blinks"] == pytest.approx(1.0)
+    assert scores(winking(3, 7), winking(1, 5))[0]["blinks"] < 0
+    assert scores(winking(3, 7), winking())[0]["blinks"] == pytest.approx(0, abs=1e-6)
+    assert math.isnan(scores(winking(3, 7, to=0.22), winking(3, 7))[0]["blinks"])  # they narrow, no more
 
 
 def test_what_cannot_be_told_is_nan() -> None:
