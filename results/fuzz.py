@@ -2,9 +2,10 @@
 
     python results/fuzz.py [--count 1000000] [--seed 1]
 
-Originals are packets of every kind, reports of decoders, indexes, whole files. Each is changed in one to four places
-(a byte, a cut, an insertion, a piece of another packet); half of the epochs then get a right CRC again. A parser may
-raise PacketError; anything else is a failure. What is accepted goes on to the pivot assembler, and must pack again.
+Originals are packets of every kind, reports of decoders, indexes, coded pivots, whole files. Each is changed in one to
+four places (a byte, a cut, an insertion, a piece of another packet); half of the epochs then get a right CRC again. A
+parser may raise PacketError; anything else is a failure. What is accepted goes on to the pivot assembler, and must pack
+again; one pivot in fifty is decoded.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
-from tests.facewire.wire.samples import bundle, epoch, raw_bundle, slices
+from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_bundle, slices
 
 from facewire.errors import PacketError
 from facewire.types import Bundle, PivotSlice
-from facewire.wire import avif
+from facewire.wire import lids
 from facewire.wire.container import Reader, Writer
 from facewire.wire.index import Index, Place, pack_index, parse_index
 from facewire.wire.packets import Packer, Parser, pack
+from facewire.wire.pivot import decode_both
 from facewire.wire.pivot_store import PivotAssembler
 from facewire.wire.returns import Report, Want, pack_report, parse_report
 
 FILES_EVERY = 500
 FRESH_EVERY = 1000
+DECODED_EVERY = 50
+GOLDEN = Path(__file__).resolve().parent.parent / "tests/facewire/wire/golden"
 
 
 def originals() -> tuple[list[bytes], list[bytes]]:
@@ -45,13 +49,21 @@ def originals() -> tuple[list[bytes], list[bytes]]:
     packets = [pack(message) for message in messages]
     packets += [pack(bundle(count=count, low=(0,) if count == 3 else ())) for count in (1, 2, 3)]
     packets += [pack(bundle(count=2, gap=5)), pack(raw_bundle(count=1))]
+    packets += [pack(message) for message in (deformed(bundle(count=3)), blinking(bundle(count=6)))]
     packets += [packer.pack(message) for message in (epoch(), *(bundle(count=2, first=1000 + 4 * i) for i in range(4)))]
     wants = (Want(b"pivot-id"), Want(b"other-id", ((0, 200), (400, 1))))
     index = Index([Place(5, 900, 700), Place(50, 1900, 700)], [Place(5, 950), Place(50, 1950)], previous=300)
     others = [pack_report(Report(b"dev1", hello=True, have=(bytes(4), bytes(4)), wants=wants))]
     others += [pack_index(index, 5000) + bytes(4)]
-    others += [(Path(__file__).resolve().parent.parent / "tests/facewire/wire/golden/pivot.av1").read_bytes()[:200]]
+    others += [(GOLDEN / "pivot.av1").read_bytes(), (GOLDEN / "pivot_lids.av1").read_bytes()]
     return packets, others
+
+
+def split(data: bytes) -> None:
+    """Read what a coded pivot declares."""
+    still, rest = lids.split(data)
+    if rest:
+        lids.place(still, rest)
 
 
 def mutated(dice: random.Random, data: bytes, other: bytes) -> bytes:
@@ -67,7 +79,7 @@ def mutated(dice: random.Random, data: bytes, other: bytes) -> bytes:
         else:
             cut = dice.randrange(len(other) + 1)
             out[at:] = other[cut : cut + dice.randrange(60)] if dice.randrange(3) else b""
-    if out and out[0] == 0x21 and len(out) > 4 and dice.randrange(2):
+    if out and out[0] == pack(epoch())[0] and len(out) > 4 and dice.randrange(2):
         out[-2:] = binascii.crc_hqx(bytes(out[:-2]), 0xFFFF).to_bytes(2, "big")
     return bytes(out)
 
@@ -105,7 +117,10 @@ def main() -> int:
             at = time.perf_counter()
             try:
                 if kind == 0:
-                    for parse in (parse_report, lambda d: parse_index(d, 5000), avif.declared_size):
+                    parsers = [parse_report, lambda d: parse_index(d, 5000), split]
+                    if number % DECODED_EVERY == 0:
+                        parsers.append(decode_both)
+                    for parse in parsers:
                         try:
                             parse(data)
                             accepted += 1

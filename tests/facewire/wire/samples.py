@@ -68,3 +68,8 @@ def deformed(plain: Bundle, nodes: int = 6) -> Bundle:
         bend = (np.stack([columns * (at + 1), rows * at - columns]) // 2).astype(np.int16)
         frames.append(frame if frame.low_confidence else replace(frame, deformation=bend))
     return Bundle(plain.epoch, tuple(frames))
+
+
+def blinking(plain: Bundle, shut: tuple[int, ...] = (2, 3)) -> Bundle:
+    """The same with shut eyes in some of its frames."""
+    return replace(plain, frames=tuple(replace(f, shut=at in shut) for at, f in enumerate(plain.frames)))
