@@ -18,6 +18,7 @@ from facewire.album import Album, Seen
 from facewire.face.crop import cut
 from facewire.finer import STAYED, Originals
 from facewire.keyframes import CODED_SIZE, find_points
+from facewire.lids import blinks
 from facewire.likeness import look
 from facewire.networks import Session
 from facewire.pivots import CutDetector, Decision, PivotPolicy, Scene, Taken, distance, unlikeness
@@ -28,6 +29,9 @@ from facewire.wire.pivot import content_id, decode_pivot, encode_pivot, slices
 
 MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
+WAIT_SECONDS = 20.0
+"""A better pivot waits for a blink, so that it can show shut eyes, until the running one is so old: nine in ten people
+have been seen blinking by then."""
 ALIKE = 0.09
 """Mean difference of thumbnails up to which an earlier run's pivot may show what the camera shows (see pivots.CUT)."""
 SHUT = 0.16
@@ -187,8 +191,7 @@ class Choosing:
             self._forced = ""
             return self._reuse(decision.reuse, profile)
         if not decision.new:
-            stayed = since is not None and number - since >= STAYED * profile.pivot_interval * self._fps
-            return self._refine(profile) if stayed else []
+            return self._refine(profile) if since is not None and self._stayed(number - since, profile) else []
         if self._blinks(number, scene):
             return []
         self._forced = ""
@@ -240,6 +243,13 @@ class Choosing:
         self.choices = replace(self.choices, reuses=self.choices.reuses + 1)
         # On a link a receiver may have come since who has not got it; in a file everybody has.
         return list(slices(taken.data, profile.slice_bytes)) if self._paced else []
+
+    def _stayed(self, frames: int, profile: Profile) -> bool:
+        """Whether the running pivot has stayed for long enough: so many shown frames."""
+        if frames < STAYED * profile.pivot_interval * self._fps:
+            return False
+        seen = self._album.seen
+        return not seen or frames >= WAIT_SECONDS * self._fps or blinks(seen)
 
     def _refine(self, profile: Profile) -> list[PivotSlice]:
         """The slices of a better pivot than the running one."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facewire.choosing import BLINK_SECONDS
+from facewire.choosing import BLINK_SECONDS, WAIT_SECONDS
 from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
 from facewire.face.mesh import LEFT_EYE, RIGHT_EYE, Landmarks
@@ -365,6 +365,8 @@ def test_what_was_seen_meanwhile_may_be_the_better_pivot() -> None:
     first = of(PivotSlice, bench.feed(20))[0].pivot_id
     bench.encoding.pivot_sent(first)
     bench.feed(round(STAYED * LINK.pivot_interval * 25) + 20)
+    assert len(bench.encoding.in_use) == 1  # it waits for a blink
+    bench.feed(round(WAIT_SECONDS * 25))
     before, finer = bench.encoding.in_use
     assert (before.pivot_id, finer.crop) == (first, before.crop)
     assert decode_pivot(finer.data).mean() < decode_pivot(before.data).mean() - 10
