@@ -191,6 +191,7 @@ class Choosing:
             self._forced = ""
             return self._reuse(decision.reuse, profile)
         if not decision.new:
+            self._shut_since = None if scene is not None else self._shut_since
             return self._refine(profile) if since is not None and self._stayed(number - since, profile) else []
         if self._blinks(number, scene):
             return []
