@@ -17,6 +17,8 @@ MAX_STRANGERS = 64
 """Connections that have said nothing yet."""
 MAX_STRANGERS_EACH = 24
 """... of one address: many receivers may come through one gateway, and come back together."""
+SPARE_SECONDS = 0.25
+"""What an acknowledgement may take beyond that."""
 HANDSHAKE_SECONDS = 30
 """How long a handshake may take: three round trips and 1.8 kB, on the slowest link 10 s when nothing is lost."""
 
@@ -110,17 +112,17 @@ class Wires:
                 self._refuse(wire)
 
     def sample(self) -> None:
-        """Read the kernel's counters; what lies on a link that is dark is repeated no more often than it can carry."""
+        """Read the kernel's counters; say how long the kernel may wait for acknowledgements: what is lost is repeated
+        soon, and what lies on a link that is dark no more often than it can carry."""
         for wire in self._open.values():
             state = tcp.look(wire.fd, self._port)
             if state is None:
                 continue
             wire.sent, wire.received = state.sent, state.received
-            if state.timeouts >= 2:
-                pause = (state.outstanding + tcp.IPV6_HEADERS) / (0.8 * self._rate) if self._rate else 0.0
-                if not tcp.limit_backoff(wire.fd, self._port, max(1.0, 1.5 * state.rtt, pause)) and self._quick:
-                    self._quick = False
-                    log.info("this kernel may sleep through the link's return (Linux 6.15 and later do not)")
+            can = tcp.limit_backoff(wire.fd, self._port, _patience(state, self._rate))
+            if not can and state.timeouts >= 2 and self._quick:
+                self._quick = False
+                log.info("this kernel may sleep through the link's return (Linux 6.15 and later do not)")
 
     def state(self, fd: int) -> tcp.Connection | None:
         """A connection at this moment; None where the kernel tells nothing (ipc)."""
@@ -137,3 +139,11 @@ class Wires:
             wire.sent, wire.received = state.sent, state.received
         self.cut(wire.fd)
         self.end(wire.fd)
+
+
+def _patience(state: tcp.Connection, rate: float) -> float:
+    """Seconds after which what is not acknowledged is lost: a round trip, and what is outstanding at the ceiling's
+    rate. The kernel's own guess is several times that where keypoints and slices take turns, and doubles each time."""
+    queue = (state.outstanding + tcp.IPV6_HEADERS) / (0.8 * rate) if rate else 0.0
+    longest = state.shortest_rtt + queue + SPARE_SECONDS
+    return max(longest, 1.5 * state.rtt) if state.timeouts >= 2 else longest

@@ -1,0 +1,44 @@
+"""How long the kernel may wait for acknowledgements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from facewire.tcp import Connection
+from facewire.wires import SPARE_SECONDS, Wires
+
+IDLE = Connection(sent=0, received=0, outstanding=0, rtt=1.4, shortest_rtt=0.6, timeouts=0, silence=0.0, repeated=0)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    found: list[float] = []
+
+    def limit_backoff(_fd: int, _port: int, seconds: float) -> bool:
+        found.append(seconds)
+        return True
+
+    monkeypatch.setattr("facewire.tcp.limit_backoff", limit_backoff)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "seconds"),
+    [
+        ({}, 0.6 + 72 / 800 + SPARE_SECONDS),
+        ({"outstanding": 1528}, 0.6 + 1600 / 800 + SPARE_SECONDS),
+        ({"timeouts": 1}, 0.6 + 72 / 800 + SPARE_SECONDS),  # before the second one is due
+        ({"timeouts": 2}, 1.5 * 1.4),  # dark: what is repeated must not fill the link
+        ({"timeouts": 2, "outstanding": 3128}, 0.6 + 3200 / 800 + SPARE_SECONDS),
+    ],
+)
+def test_what_is_lost_is_repeated_soon(
+    change: dict[str, int], seconds: float, told: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facewire.tcp.look", lambda _fd, _port: replace(IDLE, **change))
+    wires = Wires(port=5555, rate=1000.0, gone=lambda _: None)
+    wires.know(7, "10.0.0.1", 0.0)
+    wires.sample()
+    assert told == [pytest.approx(seconds)]
