@@ -116,14 +116,15 @@ def limit_backoff(fd: int, port: int, seconds: float) -> bool:
 
 
 def prepare(fd: int, port: int) -> None:
-    """For a connection that carries little, of which the sender has its own idea (sending): losses in a row do not
-    double its timeout at once, and congestion control is Reno, the one that every kernel lets everybody use. BBR, which
-    some machines have as default, holds everything up for a round trip each ten seconds to measure it."""
+    """For a connection that carries little, of which the sender has its own idea (flow): losses in a row do not double
+    its timeout at once, and congestion control is BBR where this process may use it (else the system's): what Reno and
+    CUBIC make of a loss in twenty is a window of one packet, in which bundles wait for each other."""
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, THIN_LINEAR_TIMEOUTS, 1)
-                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
 
 
 def offer_fast_open(fd: int, port: int) -> None:
