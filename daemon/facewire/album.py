@@ -64,10 +64,15 @@ class Album:
         self._seen, self._every, self._shown = [], 1, 0
 
 
+def usual_opening(seen: Sequence[Seen]) -> float:
+    """How far the eyes of this face are open as a rule; 0 where nothing is known of them."""
+    openings = [one.scene.eyes for one in seen if one.scene.eyes is not None]
+    return float(np.median(openings)) if openings else 0.0
+
+
 def least_open(seen: Sequence[Seen]) -> float:
     """How far eyes must be open in a pivot of this face; 0 where nothing is known of them."""
-    openings = [one.scene.eyes for one in seen if one.scene.eyes is not None]
-    return OPEN * float(np.median(openings)) if openings else 0.0
+    return OPEN * usual_opening(seen)
 
 
 def fittest(seen: Sequence[Seen], current: Seen) -> Seen:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from facewire.album import Seen
+from facewire.album import Seen, usual_opening
 from facewire.face.mesh import Landmarks, eyes
 from facewire.types import Picture
 from facewire.wire.lids import EDGE
@@ -45,17 +45,16 @@ def blink(seen: Sequence[Seen], pivot: Seen) -> Seen | None:
     turned = [
         (one.scene.pose.distance(pose), index)
         for index, one in enumerate(seen)
-        if one.scene.eyes is not None and one.scene.eyes < SHUT * openness
-        and one.scene.pose is not None and one.scene.face is not None
-    ]  # fmt: skip
+        if one.scene.eyes is not None and one.scene.eyes < SHUT * openness and one.scene.pose is not None
+    ]
     far, index = min(turned, default=(np.inf, -1))
     return seen[index] if far <= NEAR else None
 
 
 def blinks(seen: Sequence[Seen]) -> bool:
     """Whether there is a blink among these pictures of one face."""
-    openings = [one.scene.eyes for one in seen if one.scene.eyes is not None]
-    return bool(openings) and min(openings) < SHUT * float(np.median(openings))
+    shut = SHUT * usual_opening(seen)
+    return any(one.scene.eyes is not None and one.scene.eyes < shut for one in seen)
 
 
 def lidded(data: bytes, pivot: Seen, seen: Sequence[Seen], max_bytes: int = MAX_BYTES) -> Lidded | None:
