@@ -9,9 +9,9 @@ sends ours and CURVE's first command with the first packet, and takes the true g
 another one, it is remembered, and the connection is made again with that. All other bytes pass as they are; what is
 secret is still so, as the keys are libzmq's.
 
-It owns the TCP socket, so it may also ask for TCP Fast Open (RFC 7413): where the encoder's kernel offers it, the first
-packet carries all that from the second connection on. An attacker may repeat that packet: it is answered as any hello
-is.
+It owns the TCP socket, so it may also ask for TCP Fast Open (RFC 7413), without cookies (section 4.1.3 is about those;
+facewire.tcp says why none): where the encoder's kernel takes it, the first packet carries all that. An attacker may
+repeat that packet: it is answered as any hello is.
 """
 
 from __future__ import annotations
@@ -30,14 +30,26 @@ from facewire import tcp
 GREETING = 64
 CONNECT_SECONDS = 4.0
 """Without a limit the kernel retries with growing pauses, up to two minutes after an outage."""
+ANSWER_SECONDS = 10.0
+"""For so long the encoder's first byte is waited for, where the first packet carried our own: at 2.4 kbit/s it takes 3 s
+when nothing else is on the way. The packet is repeated meanwhile (REPEAT_SECONDS)."""
+REPEAT_SECONDS = 3.0
+"""... with growing pauses, up to this one; longer than the answer to the next packet takes on any link that is meant for
+it, as the kernel keeps it as its guess of that."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0
 """Seconds between two attempts to connect; doubles while the encoder cannot be reached."""
+PATIENT_PAUSE, PATIENT_AFTER = 5.0, 60
+"""... and is this long after so many attempts: each costs 0.4 kB of a link that may be paid by the byte."""
 OPENING_SECONDS = 0.5
 """For so long libzmq's greeting and first command are waited for before anything is sent."""
 BUFFER = 16 * 1024
 """Bytes that wait in each direction."""
-_FASTOPEN_CONNECT = 30
-"""TCP_FASTOPEN_CONNECT, Linux 4.11 and later."""
+_QUICK_OPTIONS = [
+    (socket.IPPROTO_TCP, tcp.FASTOPEN_NO_COOKIE, 1),
+    (socket.IPPROTO_TCP, tcp.FASTOPEN_CONNECT, 1),
+    (socket.IPPROTO_TCP, tcp.RTO_MAX_MS, round(REPEAT_SECONDS * 1000)),
+    tcp.ACKNOWLEDGE_WITH_ANSWERS,
+]
 
 
 def greeting(curve: bool) -> bytes:
@@ -57,7 +69,7 @@ class Bridge:
         self.fd: int | None = None
         self.port = 0
         self.reached = False
-        """Whether the last attempt to connect was answered."""
+        """Whether somebody was there at the last attempt, even if he ended the connection at once."""
         self._host, self._remote_port, self._options = host, port, options
         self._expected = greeting(curve)
         self._closed_wire = 0
@@ -88,7 +100,7 @@ class Bridge:
     def _run(self) -> None:
         while self._listens(self._listener):
             local, _ = self._listener.accept()
-            with local:
+            with local, contextlib.suppress(OSError):  # a connection may be over at any time, whoever ended it
                 if _is_own(local):
                     self._serve(local)
 
@@ -104,18 +116,18 @@ class Bridge:
         opening = self._opening(local)
         if opening is None:
             return
-        if self._failures and not self._listens(seconds=min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)):
+        if self._failures and not self._listens(seconds=_pause(self._failures)):
             return
-        remote = self._dial()
-        self.reached = remote is not None
-        self._failures = 0 if remote is not None else min(8, self._failures + 1)
+        self._failures += 1
+        self.reached = False
+        remote = self._dial(_QUICK_OPTIONS if opening else [])
         if remote is None:
             return
         self.port, self.fd = remote.getsockname()[1], remote.fileno()
         try:
             self._pump(local, remote, opening)
-        except OSError:
-            pass  # the connection is over, whoever ended it
+        except (ConnectionResetError, BrokenPipeError):
+            self.reached = True
         finally:
             wire, self.fd = self.wire, None
             self._closed_wire = wire
@@ -135,7 +147,7 @@ class Bridge:
                 said += came
         return said
 
-    def _dial(self) -> socket.socket | None:
+    def _dial(self, more: list[tuple[int, int, int]]) -> socket.socket | None:
         remote: socket.socket | None = None
         try:
             found = socket.getaddrinfo(self._host, self._remote_port, type=socket.SOCK_STREAM)
@@ -144,7 +156,7 @@ class Bridge:
             remote = socket.socket(family, kind, protocol)
             remote.setblocking(False)
             remote.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for option in [*self._options, (socket.IPPROTO_TCP, _FASTOPEN_CONNECT, 1)]:
+            for option in [*self._options, *more]:
                 with contextlib.suppress(OSError):
                     remote.setsockopt(*option)
             remote.connect_ex(address)
@@ -160,13 +172,15 @@ class Bridge:
     def _pump(self, local: socket.socket, remote: socket.socket, opening: bytearray) -> None:
         """Both ways, until one side ends. Raises OSError where it broke."""
         up, down, first = opening, bytearray(), bytearray()
+        until = time.monotonic() + ANSWER_SECONDS
         while True:
             reading = [self._woken]
             reading += [local] if len(up) < BUFFER else []
             reading += [remote] if len(down) < BUFFER else []
             writing = ([remote] if up else []) + ([local] if down else [])
-            readable, writable, _ = select.select(reading, writing, [])
-            if self._woken in readable:
+            left = None if self.reached else max(0.0, until - time.monotonic())
+            readable, writable, _ = select.select(reading, writing, [], left)
+            if self._woken in readable or not (readable or writable):
                 return
             if local in readable:
                 came = local.recv(BUFFER)
@@ -175,8 +189,12 @@ class Bridge:
                 up += came
             if remote in readable:
                 came = remote.recv(BUFFER)
+                self.reached = True
                 if not came:
                     return
+                self._failures = 0
+                if not first:
+                    tcp.limit_backoff(remote.fileno(), self.port, tcp.LONGEST_BACKOFF)
                 if len(first) < GREETING:
                     missing = GREETING - len(first)
                     first += came[:missing]
@@ -189,6 +207,11 @@ class Bridge:
                 del up[: remote.send(up)]
             if down and local in writable:
                 del down[: local.send(down)]
+
+
+def _pause(failures: int) -> float:
+    """Seconds until the next attempt."""
+    return PATIENT_PAUSE if failures > PATIENT_AFTER else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 8))
 
 
 def _is_opening(said: bytearray) -> bool:

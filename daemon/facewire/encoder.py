@@ -110,6 +110,7 @@ class Encoder:
                 frame = self._source.read(TICK)
                 now = time.monotonic()
                 if frame is not None:
+                    self._serve(now)  # coding takes a while, and who has just come is half way through his handshake
                     self._coded = now
                     self._queue(self._encoding.push(frame), now)
                     self._keep()

@@ -23,6 +23,8 @@ class Gate:
     def __init__(self, directory: Path) -> None:
         self.denied = 0
         """Keys that were not let in."""
+        self.admitted = ""
+        """The key (Z85) that was let in last."""
         self._path = directory / "encoder.key_secret"
         self._pair = load_pair(self._path)
         self._stamp = self._look()
@@ -59,6 +61,8 @@ class Gate:
             if answer is None:
                 answer = [b"1.0", request[1] if len(request) > 1 else b"", b"500", b"bad request", b"", b""]
             self.denied += answer[2] != b"200"
+            if answer[2] == b"200":
+                self.admitted = answer[4].decode()
             self._zap.send_multipart(answer)
 
     def name(self, key: str) -> str:

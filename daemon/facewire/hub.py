@@ -23,9 +23,10 @@ from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
 from facewire.errors import ConfigError
+from facewire.flow import is_quiet
 from facewire.gate import Gate
 from facewire.transport import Traffic, check_endpoint, open_socket
-from facewire.wires import HANDSHAKE_SECONDS, Totals, Wires
+from facewire.wires import HANDSHAKE_SECONDS, Totals, Wire, Wires
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,7 @@ class Hub:
         self._sampled = 0.0
         self._shaken = float("-inf")
         self._early: list[Arrival] = []
+        self._moved: list[bytes] = []
 
     @property
     def encrypted(self) -> bool:
@@ -196,6 +198,11 @@ class Hub:
         wire.known = True
         return peer
 
+    def moved(self) -> list[bytes]:
+        """Who seems to have come by another way since the last call: the old one had fallen silent."""
+        moved, self._moved = self._moved, []
+        return moved
+
     def cut(self, peer: Peer) -> None:
         """End a decoder's connection."""
         self.peers.pop(peer.identity, None)
@@ -244,9 +251,23 @@ class Hub:
                 tcp.offer_fast_open(fd, self._port)
             elif heard["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._shaken = now
+                self._follow(self._wires.strangers)
             elif heard["event"] == zmq.EVENT_DISCONNECTED or heard["event"] == zmq.EVENT_CLOSED:
                 self._wires.end(fd)
         self._wires.refuse_late(now)
+
+    def _follow(self, strangers: list[Wire]) -> None:
+        """Somebody's handshake is done. If his key is that of a receiver that fell silent, this is most likely he: what
+        the kernel would repeat on the old way only takes room on the link."""
+        key = "" if self._gate is None else self._gate.admitted
+        known = [peer for peer in self.peers.values() if peer.key and peer.key == key]
+        if not strangers or len(known) != 1:
+            return
+        peer, state = known[0], self.state(known[0])
+        if state is None or is_quiet(state):
+            self._wires.cut(peer.fd)
+            peer.fd, peer.guessed, strangers[-1].known = strangers[-1].fd, True, True
+            self._moved.append(peer.identity)
 
     def _leave(self, fd: int) -> None:
         for identity in [peer.identity for peer in self.peers.values() if peer.fd == fd]:

@@ -41,6 +41,12 @@ class Receiver:
         self.epoch = epoch
         return self.previews[0].epoch(epoch) if self.previews and self.lacks(epoch.pivot_id) else epoch
 
+    def moved(self, flow: Flow) -> None:
+        """It is reached by another way now, and has got nothing of what lies on the old one."""
+        self.flow = flow
+        self.outbox.freshen()
+        self.outbox.start_over()
+
     def sees(self, pivot_id: bytes) -> bool:
         """Whether it has something to animate where `pivot_id` is meant."""
         return not self.lacks(pivot_id) or any(

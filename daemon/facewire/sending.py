@@ -10,7 +10,7 @@ is its flow's to say (flow). A receiver whose link is dark, or that does not rea
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from facewire.acquaintance import Acquaintances, routing_name
 from facewire.errors import PacketError
 from facewire.flow import KNOCK_SECONDS, Flow, is_dark, is_quiet
 from facewire.hub import Arrival, HubCounters, Peer
-from facewire.pacing import BURST_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
+from facewire.pacing import BURST_SECONDS, KEEP_SECONDS, MARGIN, Books, Outbox, TokenBucket, Waiting
 from facewire.preview import Coded, Previews
 from facewire.profiles import Profile
 from facewire.receivers import Accounts, Receiver
@@ -60,6 +60,8 @@ class Link(Protocol):
     def state(self, peer: Peer) -> Connection | None: ...
 
     def silent(self) -> list[int]: ...
+
+    def moved(self) -> list[bytes]: ...
 
     def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None: ...
 
@@ -113,6 +115,8 @@ class Sending:
         self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, self._largest))
         self._accounts = Accounts(max(profile.pivot_bytes, profile.finer_bytes), self._rate)
         self._turn = 0
+        self._latest: Bundle | None = None
+        self._latest_at = 0.0
 
     @property
     def dropped(self) -> int:
@@ -155,6 +159,10 @@ class Sending:
                 continue
             self.classes.reports += len(arrival.data)
             self._hear(arrival.peer, report, now)
+        for identity in self._link.moved():
+            if identity in self.receivers:
+                self.receivers[identity].moved(Flow(self._rate, self._largest))
+                self._repeat(self.receivers[identity], now)
         for identity in [identity for identity in self.receivers if identity not in self._link.peers]:
             self._leave(self.receivers.pop(identity))
         self._drop_ghosts()
@@ -182,6 +190,8 @@ class Sending:
                     one = self.receivers[peer.identity]
                     one.is_new, one.is_met = False, True
                     one.outbox.begin(epoch)
+                    if one.sees(epoch.pivot_id):
+                        self._repeat(one, now)
                     self.bucket.spend(self._cost(len(data)))
                     self.classes.epochs += len(data)
                     self._on_sent(epoch, device.hex())
@@ -201,6 +211,8 @@ class Sending:
                 shown = self._preview(receiver, message, message.pivot_id in wants, now)
                 if not was_told or shown != message:
                     receiver.outbox.put([shown], now)
+                if not was_told and not receiver.lacks(message.pivot_id):
+                    self._repeat(receiver, now)
                 continue
             if not isinstance(message, PivotSlice):
                 continue
@@ -209,9 +221,14 @@ class Sending:
             if lacks and (receiver.report.complete or want) and self._accounts.allow(receiver, len(message.data), now):
                 receiver.outbox.put([message], now)
 
-    def offer(self, messages: Iterable[Message], current: bytes | None, wanted: Iterable[bytes], now: float) -> None:
+    def offer(self, messages: Sequence[Message], current: bytes | None, wanted: Iterable[bytes], now: float) -> None:
         """Messages for everybody. current: the running pivot; wanted: pivots whose slices are still worth sending."""
         keep = list(wanted)
+        for message in messages:
+            if isinstance(message, Bundle):
+                self._latest, self._latest_at = message, now
+            elif isinstance(message, Epoch) and self._latest is not None and message.number != self._latest.epoch:
+                self._latest = None
         for one in self.receivers.values():
             also = [preview.pivot_id for preview in one.previews if preview.stands_for in keep]
             one.outbox.forget([*keep, *also])
@@ -282,6 +299,11 @@ class Sending:
                         receiver.outbox.put(preview.parts, now)
         return receiver.told(epoch)
 
+    def _repeat(self, one: Receiver, now: float) -> None:
+        """To one who has just come: the last bundle, if it is not old, for the next one is not there yet."""
+        if self._latest is not None and now - self._latest_at < KEEP_SECONDS and not one.outbox.waiting:
+            one.outbox.put([self._latest], self._latest_at)
+
     def _join(self, peer: Peer, report: Report) -> None:
         before = self.receivers.pop(peer.identity, None)
         if before is not None:
@@ -340,7 +362,8 @@ class Sending:
             one.outbox.freshen()
         if opening.anew:
             one.outbox.start_over()
-        item = one.outbox.next(now, self.bucket.level, opening.slices)
+        # Who it is, and what it lacks, its hello will say.
+        item = one.outbox.next(now, self.bucket.level, opening.slices and not one.peer.guessed)
         if item is None or not opening.bundles:
             return False
         if not self._link.send(one.peer.identity, item.data):

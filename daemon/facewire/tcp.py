@@ -8,6 +8,7 @@ of the expected local port.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import socket
 import struct
@@ -16,9 +17,19 @@ from dataclasses import dataclass
 
 IPV4_HEADERS, IPV6_HEADERS = 52, 72
 """Bytes of IP and TCP in front of each segment, timestamps included (RFC 791, RFC 8200, RFC 7323)."""
+SEGMENT = 1448
+"""Payload bytes of a full TCP segment on a 1500-byte link."""
 _SIOCOUTQ = 0x5411
-_RTO_MAX_MS = 44
+RTO_MAX_MS = 44
 """TCP_RTO_MAX_MS, Linux 6.15 and later."""
+FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE = 30, 34
+"""TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE, Linux 4.11 and 4.15 and later."""
+ACKNOWLEDGE_WITH_ANSWERS = (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+"""Each command of a handshake is answered at once: an acknowledgement before that is one more packet of 52 bytes."""
+LONGEST_BACKOFF = 120.0
+"""Seconds; where nobody has set another limit (RFC 6298 lets it be 60 or more)."""
+MAX_FAST_OPEN = 8
+"""First packets whose sender has not yet shown that he is where he says; more are answered as TCP always does."""
 THIN_LINEAR_TIMEOUTS = 16
 """TCP_THIN_LINEAR_TIMEOUTS, Linux 2.6.34 and later."""
 _INFO_LENGTH = 208
@@ -109,7 +120,7 @@ def limit_backoff(fd: int, port: int, seconds: float) -> bool:
         if own is None:
             return False
         try:
-            own.setsockopt(socket.IPPROTO_TCP, _RTO_MAX_MS, min(120_000, max(1000, round(seconds * 1000))))
+            own.setsockopt(socket.IPPROTO_TCP, RTO_MAX_MS, round(1000 * min(LONGEST_BACKOFF, max(1.0, seconds))))
         except OSError:
             return False
         return True
@@ -123,17 +134,24 @@ def prepare(fd: int, port: int) -> None:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, THIN_LINEAR_TIMEOUTS, 1)
+                own.setsockopt(*ACKNOWLEDGE_WITH_ANSWERS)
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
 
 
 def offer_fast_open(fd: int, port: int) -> None:
-    """For a listener: who was here before may send with its first packet, a round trip sooner (RFC 7413; where
-    net.ipv4.tcp_fastopen has the servers' bit)."""
+    """For a listener: whoever comes may send with its first packet, a round trip sooner (RFC 7413; where
+    net.ipv4.tcp_fastopen has the servers' bit).
+
+    There are no cookies: they show that the sender's address is not made up, but a terminal's new address has none
+    when it needs one. Made-up addresses are bounded instead: MAX_FAST_OPEN at a time, each ends by itself, and until
+    the sender has answered, the kernel repeats TCP's own first answer to him and nothing else.
+    """
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
-                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, MAX_FAST_OPEN)
+                own.setsockopt(socket.IPPROTO_TCP, FASTOPEN_NO_COOKIE, 1)
 
 
 def local_address(fd: int) -> tuple[str, int] | None:
@@ -167,7 +185,15 @@ def cut(fd: int, port: int) -> None:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                own.shutdown(socket.SHUT_RDWR)
+                _disconnect(own)
+
+
+def _disconnect(own: socket.socket) -> None:
+    """connect(2) to no family: the connection is reset at once, and nothing of it is sent any more."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    nobody = struct.pack("=H14x", socket.AF_UNSPEC)
+    if libc.connect(own.fileno(), nobody, len(nobody)) < 0:
+        raise OSError(ctypes.get_errno(), "cannot disconnect")
 
 
 def way_to(host: str, port: int) -> str | None:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from facewire.config import DecoderConfig
 
 IP_TCP_HEADER = tcp.IPV4_HEADERS
-SEGMENT = 1448
-"""Payload bytes of a full TCP segment on a 1500-byte link."""
 CURVE_OVERHEAD = 33
 MAX_MESSAGE = 64 * 1024
 """Longest message a decoder accepts; libzmq drops the connection of a peer that sends more."""
@@ -53,7 +51,7 @@ _TCP_OPTIONS = [
 ]
 """Of a decoder's connection; the encoder's are set by `open_socket`."""
 _GIVEN_UP_SECONDS = 3.0
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def wire_bytes(length: int, curve: bool = False) -> int:
     """
     body = length + (CURVE_OVERHEAD if curve else 0)
     framed = body + (2 if body <= 255 else 9)
-    packets = -(-framed // SEGMENT)
+    packets = -(-framed // tcp.SEGMENT)
     return framed + IP_TCP_HEADER * (packets + -(-packets // 2))
 
 
@@ -184,7 +182,7 @@ class Subscriber:
         # What was written for a connection that is gone is of no use to the next one.
         opened.setsockopt(zmq.IMMEDIATE, 1)
         opened.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
-        opened.setsockopt(zmq.RECONNECT_IVL, 100)
+        opened.setsockopt(zmq.RECONNECT_IVL, 100 if self._bridge is None else 10)  # the bridge has pauses of its own
         if self._keys is not None:
             opened.setsockopt(zmq.CURVE_SERVERKEY, self._servers[self._refused % len(self._servers)])
             opened.setsockopt(zmq.CURVE_PUBLICKEY, self._keys.public)

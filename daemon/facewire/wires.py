@@ -130,20 +130,22 @@ class Wires:
 
     def cut(self, fd: int) -> None:
         """End a connection; libzmq notices, and `end` follows."""
+        wire, state = self._open.get(fd), self.state(fd)
+        if wire is not None and state is not None:
+            wire.sent, wire.received = state.sent, state.received
         tcp.cut(fd, self._port)
 
     def _refuse(self, wire: Wire) -> None:
         self.refused += 1
-        state = self.state(wire.fd)
-        if state is not None:
-            wire.sent, wire.received = state.sent, state.received
         self.cut(wire.fd)
         self.end(wire.fd)
 
 
 def _patience(state: tcp.Connection, rate: float) -> float:
     """Seconds after which what is not acknowledged is lost: a round trip, and what is outstanding at the ceiling's
-    rate. The kernel's own guess is several times that where keypoints and slices take turns, and doubles each time."""
-    queue = (state.outstanding + tcp.IPV6_HEADERS) / (0.8 * rate) if rate else 0.0
+    rate. The kernel's own guess is several times that where keypoints and slices take turns, and doubles each time.
+    From the second time on it is one segment that is repeated."""
+    outstanding = state.outstanding if state.timeouts < 2 else min(state.outstanding, tcp.SEGMENT)
+    queue = (outstanding + tcp.IPV6_HEADERS) / (0.8 * rate) if rate else 0.0
     longest = state.shortest_rtt + queue + SPARE_SECONDS
     return max(longest, 1.5 * state.rtt) if state.timeouts >= 2 else longest

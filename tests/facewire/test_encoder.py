@@ -65,6 +65,9 @@ class Link:
     def silent(self) -> list[int]:
         return []
 
+    def moved(self) -> list[bytes]:
+        return []
+
     def meet(self, fd: int, identity: bytes, data: bytes) -> None:
         return None
 

@@ -41,6 +41,7 @@ class Link:
     quiet: list[int] = field(default_factory=list)
     behind: dict[int, bytes] = field(default_factory=dict)
     """Who is really at the other end of a connection."""
+    elsewhere: list[bytes] = field(default_factory=list)
 
     def join(self, identity: bytes, report: Report) -> None:
         peer = self.peers[identity] = Peer(identity, 0, "key")
@@ -66,6 +67,10 @@ class Link:
 
     def silent(self) -> list[int]:
         return self.quiet
+
+    def moved(self) -> list[bytes]:
+        moved, self.elsewhere = self.elsewhere, []
+        return moved
 
     def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None:
         if identity != self.behind.get(fd) or identity in self.peers:
@@ -310,6 +315,54 @@ def test_a_receiver_that_fell_silent_is_tried_when_somebody_has_come() -> None:
     bench.link.states[b"a"] = QUIET
     bench.run(3.0, 1200)
     assert len(bench.out) > after + 10
+
+
+def test_a_receiver_that_came_by_another_way_gets_the_newest_at_once_and_pictures_when_it_has_spoken() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(3.0, 0)
+    bench.link.states[b"a"] = replace(QUIET, outstanding=6000, silence=1.2)
+    finer = pivot(bench.profile, 12_000)
+    bench.wanted.append(finer[0].pivot_id)
+    bench.sending.offer(finer, bench.pivot_id, bench.wanted, bench.now)
+    bench.run(0.5, 100)
+    before = len(bench.out)
+    bench.link.states[b"a"], bench.link.parsers[b"a"] = QUIET, Parser()
+    bench.link.parsers[b"a"].parse(pack(bench.epoch))  # all it keeps of what went before
+    bench.link.peers[b"a"].guessed = True
+    bench.link.elsewhere.append(b"a")
+    bench.run(1.0, 200)
+    first, *others = [message for message, _ in bench.out[before:]]
+    assert isinstance(first, Bundle)
+    assert first.frames[0].number == 108
+    assert others
+    assert all(isinstance(message, Bundle) for message in others)
+    bench.link.peers[b"a"].guessed = False
+    bench.run(3.0, 300)
+    assert bench.got(b"a", PivotSlice)
+
+
+@pytest.mark.parametrize(("age", "comes"), [(0.3, True), (2.5, False)])
+def test_who_comes_back_gets_the_last_bundle_with_the_epoch_if_it_is_not_old(age: float, comes: bool) -> None:
+    bench = Bench()
+    bench.run(1.0, 0)
+    bench.run(age)
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(0.1)
+    epoch, *others = [message for message, _ in bench.out]
+    assert epoch == bench.epoch
+    assert [message.frames[0].number for message in others if isinstance(message, Bundle)] == ([20] if comes else [])
+    bench.run(0.5)
+    assert len(bench.out) == 1 + len(others)  # once
+
+
+def test_the_last_bundle_of_another_epoch_is_not_repeated() -> None:
+    bench = Bench()
+    bench.run(1.0, 0)
+    bench.sending.offer([replace(bench.epoch, number=7)], bench.pivot_id, bench.wanted, bench.now)
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.run(0.3)
+    assert not bench.got(b"a", Bundle)
 
 
 def test_a_dark_receiver_holds_up_neither_the_others_nor_the_next_pivot() -> None:
