@@ -31,11 +31,11 @@ GREETING = 64
 CONNECT_SECONDS = 4.0
 """Without a limit the kernel retries with growing pauses, up to two minutes after an outage."""
 ANSWER_SECONDS = 10.0
-"""For so long the encoder's first byte is waited for, where the first packet carried our own: at 2.4 kbit/s it takes 3 s
-when nothing else is on the way. The packet is repeated meanwhile (REPEAT_SECONDS)."""
+"""For so long the encoder's first byte is waited for, where the first packet carried our own: at 2.4 kbit/s it takes
+3 s when nothing else is on the way."""
 REPEAT_SECONDS = 3.0
-"""... with growing pauses, up to this one; longer than the answer to the next packet takes on any link that is meant for
-it, as the kernel keeps it as its guess of that."""
+"""The packet is repeated meanwhile, with growing pauses up to this one. The kernel keeps it as its guess of how long the
+next one's answer takes, so it must not be shorter than that is on any link."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0
 """Seconds between two attempts to connect; doubles while the encoder cannot be reached."""
 PATIENT_PAUSE, PATIENT_AFTER = 5.0, 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import socket
@@ -18,7 +19,7 @@ from facewire import hub as hub_module
 from facewire import tcp
 from facewire.acquaintance import routing_name
 from facewire.errors import ConfigError
-from facewire.hub import FLOOD, MAX_RECEIVERS, MAX_REPORT, Hub
+from facewire.hub import FLOOD, MAX_RECEIVERS, MAX_REPORT, Hub, Peer
 from facewire.transport import Subscriber, check_endpoint, is_loopback, wire_bytes
 from facewire.wires import MAX_STRANGERS_EACH
 
@@ -323,6 +324,50 @@ def test_a_known_device_is_spoken_to_before_it_speaks(tmp_path: Path, monkeypatc
         assert arrives(hub, identity, third, b"x")
         first.close()
         third.close()
+
+
+def test_a_receiver_that_fell_silent_is_followed_to_its_new_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key is let in once more; what the kernel would repeat on the old way is in the way."""
+    make_keys(tmp_path, "encoder", "decoder")
+    with contextlib.closing(Hub("tcp://127.0.0.1:*", str(tmp_path))) as hub:
+        first = Subscriber(hub.endpoint, str(tmp_path), device=b"devA")
+        identity = introduce_known(hub, first)
+        old = hub.peers[identity].fd
+        really = hub.state
+
+        def state(peer: Peer) -> tcp.Connection | None:
+            found = really(peer)
+            if found is None or peer.fd != old:
+                return found
+            return dataclasses.replace(found, outstanding=500, rtt=0.1, silence=3.0)
+
+        monkeypatch.setattr(hub, "state", state)
+        hub.poll()
+        assert hub.moved() == []
+        # The old one would come again by itself, and take its name back.
+        monkeypatch.setattr(tcp, "cut", lambda fd, _port: cut.append(fd))
+        cut: list[int] = []
+        second = Subscriber(hub.endpoint, str(tmp_path), device=b"devA")
+        moved: list[bytes] = []
+
+        def follows() -> bool:
+            hub.poll()
+            second.receive(0.0)
+            moved.extend(hub.moved())
+            return moved == [identity]
+
+        assert until(follows)
+        assert cut == [old]
+        assert hub.peers[identity].guessed
+        assert hub.peers[identity].fd != old
+        assert hub.silent() == []
+        assert arrives(hub, identity, second, b"it has not said a word")
+        assert introduce_known(hub, second) == identity
+        assert not hub.peers[identity].guessed
+        first.close()
+        second.close()
 
 
 def introduce_known(hub: Hub, subscriber: Subscriber) -> bytes:
