@@ -34,8 +34,8 @@ ANSWER_SECONDS = 10.0
 """For so long the encoder's first byte is waited for, where the first packet carried our own: at 2.4 kbit/s it takes
 3 s when nothing else is on the way."""
 REPEAT_SECONDS = 3.0
-"""The packet is repeated meanwhile, with growing pauses up to this one. The kernel keeps it as its guess of how long the
-next one's answer takes, so it must not be shorter than that is on any link."""
+"""The packet is repeated meanwhile, with growing pauses up to this one. The kernel takes it for how long the next one's
+answer takes at most, so it must not be shorter than that is on any link."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 1.0
 """Seconds between two attempts to connect; doubles while the encoder cannot be reached."""
 PATIENT_PAUSE, PATIENT_AFTER = 5.0, 60
