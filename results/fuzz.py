@@ -28,11 +28,11 @@ from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_b
 
 from facewire.errors import PacketError
 from facewire.types import Bundle, PivotSlice
-from facewire.wire import lids
+from facewire.wire import extras, lids
 from facewire.wire.container import Reader, Writer
 from facewire.wire.index import Index, Place, pack_index, parse_index
 from facewire.wire.packets import Packer, Parser, pack
-from facewire.wire.pivot import decode_both
+from facewire.wire.pivot import decode_whole
 from facewire.wire.pivot_store import PivotAssembler
 from facewire.wire.returns import Report, Want, pack_report, parse_report
 
@@ -63,9 +63,9 @@ def originals() -> tuple[list[bytes], list[bytes]]:
 
 def split(data: bytes) -> None:
     """Read what a coded pivot declares."""
-    still, rest = lids.split(data)
-    if rest:
-        lids.place(still, rest)
+    parts = extras.split(data)
+    if parts.lids:
+        lids.place(parts.still, parts.lids)
 
 
 def mutated(dice: random.Random, data: bytes, other: bytes) -> bytes:
@@ -121,7 +121,7 @@ def main() -> int:
                 if kind == 0:
                     parsers = [parse_report, lambda d: parse_index(d, 5000), split]
                     if number % DECODED_EVERY == 0:
-                        parsers.append(decode_both)
+                        parsers.append(decode_whole)
                     for parse in parsers:
                         try:
                             parse(data)

@@ -152,7 +152,7 @@ def main() -> int:
             Epoch(0, 0, 0, name, 5, pivot.shape[0], 25.0, 0, networks.id, 0.0),
             Bundle(0, frames),
         )
-        with patch("facewire.animator.decode_both", return_value=(pivot, None)):  # it was decoded already
+        with patch("facewire.animator.decode_whole", return_value=(pivot, None, None)):  # it was decoded already
             shown = [rebuilt for message in messages for rebuilt in decoding.animator.push(message)]
         with torch.inference_mode():
             return float(np.mean([

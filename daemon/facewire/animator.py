@@ -24,7 +24,8 @@ from facewire.planes import Planes
 from facewire.scenes import coded_size, scene_feeds
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
 from facewire.wire.keypoints import from_grid
-from facewire.wire.pivot import decode_both
+from facewire.wire.mouth import Place, stretch
+from facewire.wire.pivot import decode_whole
 from facewire.wire.pivot_store import PivotAssembler, PivotCache
 
 MAX_EPOCHS = 8
@@ -85,11 +86,12 @@ class Rebuilt:
 @dataclass(frozen=True)
 class _Scene:
     """A pivot, ready to be animated. `feeds` are the generator's inputs that stay the same for the whole epoch; shut:
-    the same with shut eyes, where the pivot shows them."""
+    the same with shut eyes, where the pivot shows them; mouth: where it is, None where the pivot does not say."""
 
     pivot_id: bytes
     feeds: Mapping[str, NDArray[Any]]
     shut: Mapping[str, NDArray[Any]] | None = None
+    mouth: Place | None = None
 
     def of(self, shut: bool) -> Mapping[str, NDArray[Any]]:
         """What a frame with open or with shut eyes is made from."""
@@ -107,6 +109,8 @@ class _Node:
     """float32 [1, 2, 64, 64], see facewire.deformation."""
     shut: bool
     """Whether the eyes are."""
+    mouth: int
+    """See KeypointFrame."""
     layers: Mapping[str, NDArray[np.float32]]
     """The generator's outputs: the picture and what it is made of."""
 
@@ -177,7 +181,7 @@ class Animator:
             size = coded_size(self.networks)
             scene = _Scene(b"", scene_feeds(self.networks, np.full((size, size, 3), 128, np.uint8)))
         points = np.asarray(scene.feeds["pivot_keypoints"][0], np.float32)
-        self._generate(scene.feeds, points, field_of(None), None)
+        self._generate(scene.feeds, points, field_of(None), stretch(None, 0), None)
 
     def forget(self) -> None:
         """The connection broke: wait for the next announcement, since the sender may be another one now.
@@ -228,7 +232,7 @@ class Animator:
 
     def _build(self, pivot_id: bytes, data: bytes) -> _Scene | None:
         try:
-            picture, shut = decode_both(data)
+            picture, shut, mouth = decode_whole(data)
         except PacketError:
             self.counters.bad_pivots += 1
             self._bad[pivot_id] = None
@@ -237,7 +241,7 @@ class Animator:
             return None
         feeds = scene_feeds(self.networks, picture)
         same = None if shut is None else scene_feeds(self.networks, shut, feeds["pivot_keypoints"])
-        scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same)
+        scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same, mouth)
         while len(self._scenes) > MAX_SCENES:
             self._scenes.popitem(last=False)
         self.counters.pivots += 1
@@ -296,8 +300,9 @@ class Animator:
         points = from_grid(frame.points, epoch.step, epoch.reference)
         deformation = field_of(frame.deformation)
         steady = before is not None and before.pivot_id == scene.pivot_id and first == before.number + 1
-        layers = self._generate(scene.of(frame.shut), points, deformation, before if steady else None)
-        node = self._last = _Node(frame.number, scene.pivot_id, points, deformation, frame.shut, layers)
+        apart = stretch(scene.mouth, frame.mouth)
+        layers = self._generate(scene.of(frame.shut), points, deformation, apart, before if steady else None)
+        node = self._last = _Node(frame.number, scene.pivot_id, points, deformation, frame.shut, frame.mouth, layers)
         self.counters.generated += 1
         if before is not None and between:
             if before.pivot_id != node.pivot_id:
@@ -319,11 +324,12 @@ class Animator:
         scene: Mapping[str, NDArray[Any]],
         points: Points,
         deformation: NDArray[np.float32],
+        apart: NDArray[np.float32],
         before: _Node | None,
     ) -> dict[str, NDArray[np.float32]]:
-        """scene: a scene's feeds. before: the frame that this one follows, so that what stands still does not
-        tremble."""
-        feeds = {"keypoints": points[np.newaxis], "deformation": deformation}
+        """scene: a scene's feeds. apart: float32 [1, 9], see wire.mouth.stretch. before: the frame that this one
+        follows, so that what stands still does not tremble."""
+        feeds = {"keypoints": points[np.newaxis], "deformation": deformation, "stretch": apart}
         feeds["displacement_before"] = NOWHERE if before is None else before.layers.get("displacement", NOWHERE)
         return self.networks["generator"].run({**scene, **feeds})
 
@@ -334,7 +340,8 @@ class Animator:
         if interpolator is None:
             points = np.asarray(before.points + (after.points - before.points) * share, np.float32)
             deformation = before.deformation + (after.deformation - before.deformation) * share
-            return self._generate(same, points, deformation, None)["picture"]
+            apart = stretch(scene.mouth, round(before.mouth + (after.mouth - before.mouth) * float(share)))
+            return self._generate(same, points, deformation, apart, None)["picture"]
         feeds: dict[str, NDArray[Any]] = {**same, "share": np.array([share])}
         for when, node in (("before", before), ("after", after)):
             feeds.update({f"{name}_{when}": value for name, value in node.layers.items()})

@@ -16,10 +16,12 @@ from typing import Protocol
 
 from facewire.album import Album, Seen
 from facewire.face.crop import cut
+from facewire.face.mesh import Landmarks
 from facewire.finer import STAYED, Originals
 from facewire.keyframes import CODED_SIZE, find_points
 from facewire.lids import blinks
 from facewire.likeness import look
+from facewire.lips import EXTRA_BYTES, with_mouth
 from facewire.networks import Session
 from facewire.pivots import CutDetector, Decision, PivotPolicy, Scene, Taken, distance, unlikeness
 from facewire.profiles import Profile
@@ -45,7 +47,7 @@ class Meter(Protocol):
 
     def measure(self, picture: Picture) -> Scene: ...
 
-    def eyes(self, picture: Picture) -> float | None: ...
+    def face(self, picture: Picture) -> Landmarks | None: ...
 
 
 @dataclass(frozen=True)
@@ -196,18 +198,23 @@ class Choosing:
         if self._blinks(number, scene):
             return []
         self._forced = ""
-        data = encode_pivot(coded, profile.pivot_bytes)
-        taken = Taken(content_id(data), data, crop, scene or self._measure(coded), shape)
+        scene = scene or self._measure(coded)
+        data = encode_pivot(coded, profile.pivot_bytes - EXTRA_BYTES)
+        data = with_mouth(data, scene.face) if profile.live_deformation else data
+        taken = Taken(content_id(data), data, crop, scene, shape)
         self.pending = Pending(taken)
         self._originals.keep(taken.pivot_id, coded)
         self.choices = replace(self.choices, pivots=self.choices.pivots + 1)
         return list(slices(data, profile.slice_bytes))
 
-    def are_shut(self, coded: Picture) -> bool:
-        """Whether this frame is made from the running pivot's shut eyes (wire.lids)."""
-        gate = None if self.current is None else self.current.gate
-        openness = None if gate is None else self._meter.eyes(coded)
-        return gate is not None and openness is not None and openness < gate
+    def face(self, coded: Picture) -> Landmarks | None:
+        """The face in a coded picture."""
+        return self._meter.face(coded)
+
+    @property
+    def gate(self) -> float | None:
+        """The opening of the eyes below which the running pivot's shut ones are shown (lids); None: it has none."""
+        return None if self.current is None else self.current.gate
 
     def begin(self, number: int, shape: tuple[int, ...]) -> Taken | None:
         """The pending pivot is the current one from frame `number` on; None, and it is dropped, where the camera's size

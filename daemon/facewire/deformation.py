@@ -85,10 +85,11 @@ def _none() -> Array:
 
 class Fit(NamedTuple):
     """A deformation as it was found. nodes: float32 [2, n, n], half crops. weights: float64 [2, n, n], what a squared
-    half crop that a node is off costs."""
+    half crop that a node is off costs. moved: float32 [2, 64, 64], the displacement that it is added to."""
 
     nodes: Array
     weights: NDArray[np.float64]
+    moved: Array
 
 
 def fit_bundle(fitter: Fitter, message: Bundle, epoch: Epoch, pictures: Mapping[int, Picture]) -> list[Fit]:
@@ -146,7 +147,7 @@ class Fitter:
             if gain < 1e-3 * cost:
                 break
         self._last = nodes
-        return Fit(nodes, np.diagonal(matrix).reshape(nodes.shape))
+        return Fit(nodes, np.diagonal(matrix).reshape(nodes.shape), moved)
 
     def _tension(self, nodes: Array) -> NDArray[np.float64]:
         """What draws nodes back, half the slope of their price: [2, n, n]."""

@@ -25,7 +25,9 @@ from dataclasses import asdict, replace
 from facewire.choosing import Choosing, Meter
 from facewire.deformation import Fitter, fit_bundle
 from facewire.face.crop import cut
+from facewire.face.mesh import Landmarks, eye_opening
 from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
+from facewire.lips import Lips, spoken
 from facewire.networks import ENCODER, FITTING, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Taken, preset
 from facewire.profiles import Profile
@@ -33,6 +35,7 @@ from facewire.still import calmed
 from facewire.trellis import deformed
 from facewire.types import Crop, Epoch, Frame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
+from facewire.wire.extras import split
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import slices
 
@@ -81,6 +84,12 @@ class Encoding:
         """Frames of the next bundle: number, keypoints (None: no face), what was coded, where it is still needed."""
         self._shut: set[int] = set()
         """Those among them with shut eyes."""
+        self._faces: dict[int, Landmarks] = {}
+        """Their landmarks, where they are needed."""
+        self._speaks = False
+        """Whether the running epoch's pivot says where its mouth is."""
+        self._lips: Lips | None = None
+        """Its lips; made when they are needed first."""
 
     @property
     def counters(self) -> EncodingCounters:
@@ -232,7 +241,8 @@ class Encoding:
         )
         self._epochs += 1
         kind = self.profile.live_deformation if reference is not None and "motion" in self._networks.sessions else 0
-        self._fittable, self._fitter = (taken.data, kind) if kind else None, None
+        self._fittable, self._fitter, self._lips = (taken.data, kind) if kind else None, None, None
+        self._speaks = bool(kind) and split(taken.data).mouth is not None
         self._gather(points, coded)
         return [*out, self._epoch]
 
@@ -251,7 +261,12 @@ class Encoding:
 
     def _gather(self, points: Points | None, coded: Picture | None) -> None:
         self._gathered.append((self.number, points, coded if self._fittable is not None else None))
-        if points is not None and coded is not None and self.profile.keypoint_step and self._choosing.are_shut(coded):
+        gate = self._choosing.gate
+        looks = self.profile.keypoint_step and (gate is not None or (self._speaks and self.deforming))
+        face = self._choosing.face(coded) if looks and points is not None and coded is not None else None
+        if face is not None:
+            self._faces[self.number] = face
+        if face is not None and gate is not None and eye_opening(face) < gate:
             self._shut.add(self.number)
         counters = self._counters
         self._counters = replace(
@@ -264,6 +279,7 @@ class Encoding:
     def _take_gathered(self) -> list[Message]:
         gathered, self._gathered = self._gathered, []
         shut, self._shut = self._shut, set()
+        faces, self._faces = self._faces, {}
         epoch = self._epoch
         if not gathered or epoch is None:
             return []
@@ -274,10 +290,12 @@ class Encoding:
         if self._choosing.pending is not None and not self.refining:
             return [message]  # a pivot on its way needs the bytes more
         pictures = {number: coded for number, _, coded in gathered if coded is not None}
-        if self._fitter is None:
+        if self._fitter is None or self._lips is None:
             self._fitter = Fitter(self._networks, *self._fittable)
+            self._lips = Lips(self._fittable[0], self._choosing.face)
         fitted = fit_bundle(self._fitter, message, epoch, pictures)
-        return [*deformed([message], [fitted], self._fitter.kind, self.profile.live_deformation_bytes)]
+        (message,) = deformed([message], [fitted], self._fitter.kind, self.profile.live_deformation_bytes)
+        return [spoken(message, fitted, self._lips, faces, CODED_SIZE)]
 
 
 def open_encoding(

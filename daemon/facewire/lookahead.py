@@ -5,7 +5,8 @@ them, so a receiver sees no difference; but nothing here waits for a network, so
               to the bytes that the budget leaves, reconstructed, and scored against the real frames; earlier pivots
               compete with them, for no bytes
     eyes      that blink get a second picture in a new pivot (facewire.lids)
-    movement  is put right by deformations (facewire.deformation) where keypoints miss the real frame
+    movement  is put right by deformations (facewire.deformation) where keypoints miss the real frame; lips
+              by one number a frame (facewire.lips)
     bundles   are as long as they can be
     bytes     never exceed the profile's ceiling (facewire.budget), what IP, TCP and ZMTP would add included
 
@@ -29,6 +30,7 @@ from facewire.face.mesh import Landmarks
 from facewire.face.pose import head_pose
 from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.lids import blinks, lidded
+from facewire.lips import EXTRA_BYTES, FRAME_BYTES, Lips, spoken, with_mouth
 from facewire.networks import SENDER, Networks, open_networks
 from facewire.pivots import CutDetector, Scene
 from facewire.plan import LEAST_PIVOT, Kept, Plan, Seen
@@ -99,7 +101,7 @@ class Lookahead:
         self._origins: dict[bytes, int] = {}
         """Which frame of it a pivot was coded from."""
         self._epoch: Epoch | None = None
-        self._fitter: tuple[bytes, Fitter] | None = None
+        self._fitter: tuple[bytes, Fitter, Lips | None] | None = None
         self._epochs = 0
         self._announced = first
         self._packer = Packer()
@@ -206,7 +208,8 @@ class Lookahead:
                 continue
             share = most // len(new)
             made = lidded(kept.data, portrait, portraits, share)
-            data = made.data if made else encode_pivot(portrait.picture, len(kept.data) + share, PATIENT_SPEED)
+            allowed = len(kept.data) + share
+            data = made.data if made else _coded(portrait.picture, portrait.scene.face, allowed, PATIENT_SPEED)
             new[pivot_id] = replace(kept, pivot_id=content_id(data), data=data, gate=made.gate if made else None)
         return [new.get(kept.pivot_id, kept) for kept in chosen]
 
@@ -226,7 +229,7 @@ class Lookahead:
         messages += [bundle(probe, [(seen.number, seen.points) for seen in part]) for part in parts]
         keypoints = sum(self._cost(len(pack(message))) for message in messages)
         if self._deforms:
-            keypoints += round(self._profile.deformation_bytes * len(points))
+            keypoints += round((self._profile.deformation_bytes + FRAME_BYTES) * len(points))
         most = MOST_PIVOT * self._profile.pivot_bytes
         allowed = min(most, _SLACK * (self._budget.allowance(begin, end) - keypoints))
         if self._profile.first_pivot_seconds and self._epoch is None:
@@ -237,7 +240,7 @@ class Lookahead:
     def _coded(self, seen: Seen, allowed: int, speed: int) -> Kept:
         assert seen.coded is not None
         assert self._crop is not None
-        data = encode_pivot(seen.coded, allowed, speed)
+        data = _coded(seen.coded, self._face(seen.number), allowed, speed)
         self._origins[content_id(data)] = seen.number
         return Kept(content_id(data), data, self._crop, self._shape)
 
@@ -289,11 +292,21 @@ class Lookahead:
     def _deformed(self, bundles: Sequence[Bundle], run: Sequence[Seen], epoch: Epoch, kept: Kept) -> list[Bundle]:
         """The bundles of a run with deformations that take the profile's bytes a frame at most, all in all."""
         if self._fitter is None or self._fitter[0] != kept.pivot_id:
-            self._fitter = kept.pivot_id, Fitter(self._networks, kept.data, self._profile.deformation)
-        fitter = self._fitter[1]
+            fitter = Fitter(self._networks, kept.data, self._profile.deformation)
+            lips = None if self._landmarks is None else Lips(kept.data, self._landmarks)
+            self._fitter = kept.pivot_id, fitter, lips
+        _, fitter, lips = self._fitter
         pictures = {seen.number: seen.coded for seen in run if seen.coded is not None}
         fitted = [fit_bundle(fitter, message, epoch, pictures) for message in bundles]
-        return deformed(bundles, fitted, fitter.kind, self._profile.deformation_bytes)
+        out = deformed(bundles, fitted, fitter.kind, self._profile.deformation_bytes)
+        if lips is None:
+            return out
+        faces = {seen.number: face for seen in run if (face := self._face(seen.number)) is not None}
+        return [spoken(part, fits, lips, faces, CODED_SIZE) for part, fits in zip(out, fitted, strict=True)]
+
+    def _face(self, number: int) -> Landmarks | None:
+        portrait = self._portraits.get(number)
+        return None if portrait is None else portrait.scene.face
 
     def _open(self, number: int, kept: Kept, points: Points) -> list[Message]:
         """Pivot and epoch, where they are not the running ones."""
@@ -327,6 +340,13 @@ class Lookahead:
             step=step,
             reference=to_grid(points, step) if step else None,
         )
+
+
+def _coded(picture: Picture, face: Landmarks | None, allowed: int, speed: int) -> bytes:
+    """A coded pivot that says where its mouth is, where one was found."""
+    if face is None:
+        return encode_pivot(picture, allowed, speed)
+    return with_mouth(encode_pivot(picture, allowed - EXTRA_BYTES, speed), face)
 
 
 def open_lookahead(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from facewire.types import Epoch, PivotSlice
-from facewire.wire.pivot import decode_pivot, encode_pivot, slices
+from facewire.wire.pivot import add_mouth, decode_whole, encode_pivot, slices
 
 PREVIEW_BYTES = 1100
 """A face that one knows again; at 800 it is blurred, and 1,500 look hardly better."""
@@ -60,7 +60,8 @@ class Previews:
         data = self._coded(pivot_id)
         if data is None or len(data) < max(WORTH_PART * PREVIEW_BYTES, WORTH_SECONDS * self._rate):
             return ()
-        small, before = encode_pivot(decode_pivot(data), PREVIEW_BYTES), self._coarser(pivot_id)
+        shown, before = decode_whole(data), self._coarser(pivot_id)
+        small = add_mouth(encode_pivot(shown.picture, PREVIEW_BYTES), shown.mouth)
         coded = [small] if before is None else [small, before]
         self._last = tuple(Preview(pivot_id, tuple(slices(one, self._slice_bytes))) for one in coded)
         return self._last

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.face.mask import PersonMask
-from facewire.face.mesh import FaceMesh, eye_opening
+from facewire.face.mesh import FaceMesh, Landmarks
 from facewire.face.pose import head_pose
 from facewire.networks import Session
 from facewire.pivots import Scene
@@ -34,10 +34,9 @@ class SceneMeter:
             return Scene(pose, face=landmarks)
         return Scene(pose, embedding(self._background, picture, self._mask.mask(picture)), face=landmarks)
 
-    def eyes(self, picture: Picture) -> float | None:
-        """How far the eyes are open in the coded picture (face.mesh.eye_opening), None where there is no face: 5 ms."""
-        landmarks = self._mesh.landmarks(picture)
-        return None if landmarks is None else eye_opening(landmarks)
+    def face(self, picture: Picture) -> Landmarks | None:
+        """Landmarks of the face in the coded picture, None where there is none: 5 ms."""
+        return self._mesh.landmarks(picture)
 
     def close(self) -> None:
         """Free MediaPipe's memory."""

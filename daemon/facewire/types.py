@@ -63,6 +63,9 @@ class KeypointFrame:
     shut: bool = False
     """The eyes are shut: the picture is made from the pivot's second one (wire.lids), where it has that. Not with low
     confidence, nor where points travel raw."""
+    mouth: int = 0
+    """By how much what lies above and below the pivot's lips is taken from further away (wire.mouth), pixels of 256;
+    under the same conditions."""
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,11 @@ class FlatGenerator(nn.Module):
         still: Tensor,
         driving: Tensor,
         deformation: Tensor,
+        stretch: Tensor,
         before: Tensor,
     ) -> tuple[Tensor, ...]:
         features = PivotFeatures(small, fine, middle, coarse)
-        picture, layers, _ = self.inner(pivot, features, still, driving, deformation, before)
+        picture, layers, _ = self.inner(pivot, features, still, driving, deformation, stretch, before)
         return (picture.clamp(0, 1), *layers)
 
 
@@ -172,6 +173,7 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         layers = together["generator"](pivot, pivot_features, still, driving)[1]
     features = pivot_features._asdict()
     bent = 0.05 * torch.randn(1, 2, MOTION_SIZE, MOTION_SIZE)
+    stretch = torch.tensor([[0.1, 0.3, 5.0, 0.5, -0.6, 6.2, 0.0, 0.04, 6.0]])
     between = {f"{name}_{when}": value for when in ("before", "after") for name, value in layers._asdict().items()}
     points = {"pivot_keypoints": still, "keypoints": driving}
     found = [
@@ -182,7 +184,10 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         Graph("pivot_encoder", together["pivot_encoder"], {"pivot": pivot}, tuple(features)),
         Graph(
             "generator", FlatGenerator(together["generator"]),  # type: ignore[arg-type]
-            {"pivot": pivot, **features, **points, "deformation": bent, "displacement_before": bent},
+            {
+                "pivot": pivot, **features, **points, "deformation": bent, "stretch": stretch,
+                "displacement_before": bent,
+            },
             ("picture", *layers._fields),
         ),
         Graph(

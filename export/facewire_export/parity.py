@@ -41,7 +41,7 @@ OUTPUT_DB = {"int8": 40.0, "fp16": 50.0}
 a picture."""
 
 
-PLACES = ("keypoints", "displacement", "deformation")
+PLACES = ("keypoints", "displacement", "deformation", "stretch")
 """A tensor whose name contains one of these holds places: 1 is half a picture, whatever it holds at the moment."""
 
 

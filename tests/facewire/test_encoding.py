@@ -24,7 +24,7 @@ from facewire.profiles import profile
 from facewire.types import Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.keypoints import from_grid
 from facewire.wire.packets import pack, parse
-from facewire.wire.pivot import PivotAssembler, decode_both, decode_pivot
+from facewire.wire.pivot import PivotAssembler, decode_pivot, decode_whole
 
 LINK = replace(profile("vsat"), pivot_bytes=3000)
 SHAPE = (240, 320, 3)
@@ -63,8 +63,8 @@ class Faces:
         return [] if self.face is None else [self.face]
 
 
-def face(openness: float) -> Landmarks:
-    """A coded picture's landmarks with eyes so far open."""
+def face(openness: float, apart: float | None = None) -> Landmarks:
+    """A coded picture's landmarks with eyes so far open, and lips so many pixels apart (None: no mouth)."""
     marks = np.zeros((478, 3), np.float32)
     corners = {33: (90, 100), 133: (115, 100), 362: (140, 100), 263: (165, 100)}
     lids = {159: (102, 100 - 25 * openness), 145: (102, 100), 386: (152, 100 - 25 * openness), 374: (152, 100)}
@@ -75,6 +75,12 @@ def face(openness: float) -> Landmarks:
     for index in (*LEFT_EYE, *RIGHT_EYE):
         if index not in corners and index not in lids:
             marks[index, :2] = (102 if index in LEFT_EYE else 152, 100)
+    if apart is not None:
+        marks[[78, 308], :2] = (108, 160), (148, 160)
+        for sign, inner, outer in ((-1, (82, 13, 312), (37, 0, 267)), (1, (87, 14, 317), (84, 17, 314))):
+            for at, x in enumerate((120, 128, 136)):
+                marks[inner[at], :2] = x, 160 + sign * apart / 2
+                marks[outer[at], :2] = x, 160 + sign * (apart / 2 + 6)
     return marks
 
 
@@ -84,16 +90,17 @@ class Head:
     def __init__(self) -> None:
         self.yaw = 0.0
         self.openness = 0.3
+        self.apart: float | None = None
         self.measurements = self.looks = 0
 
     def measure(self, picture: Picture) -> Scene:
         assert picture.shape == (CODED_SIZE, CODED_SIZE, 3)
         self.measurements += 1
-        return Scene(HeadPose(self.yaw, 0.0, 0.0), face=face(self.openness))
+        return Scene(HeadPose(self.yaw, 0.0, 0.0), face=face(self.openness, self.apart))
 
-    def eyes(self, picture: Picture) -> float:
+    def face(self, picture: Picture) -> Landmarks:
         self.looks += 1
-        return self.openness
+        return face(self.openness, self.apart)
 
 
 class Bench:
@@ -106,13 +113,17 @@ class Bench:
         skip: int = 1,
         bundle_frames: int = 2,
         unlike: float = float("inf"),  # the camera's picture swings: off where it is not what is tested
+        models: Path | None = None,  # of the networks that fit deformations
     ) -> None:
         self.keypoints, self.faces, self.head = Keypoints(), Faces(), Head()
         self.shape = SHAPE
         self.fed = 0
         link = replace(LINK, skip=skip, bundle_frames=bundle_frames)
+        sessions = {} if models is None else open_networks(models, names=ENCODER).sessions
+        if models is not None:
+            link = replace(link, live_deformation=2, live_deformation_bytes=200.0)
         self.encoding = Encoding(
-            Networks(b"netw", {"keypoints": self.keypoints}),
+            Networks(b"netw", {**sessions, "keypoints": self.keypoints}),
             link,
             self.faces,
             self.head,
@@ -179,11 +190,7 @@ def test_the_points_arrive_as_the_network_found_them() -> None:
 
 
 def test_deformations_go_with_the_points_until_they_are_too_much_work(tiny_models: Path) -> None:
-    bench = Bench()
-    networks = open_networks(tiny_models, names=ENCODER)
-    sessions = {**networks.sessions, "keypoints": bench.keypoints}
-    link = replace(LINK, skip=1, bundle_frames=2, live_deformation=2, deformation_bytes=200.0)
-    bench.encoding = Encoding(Networks(networks.id, sessions), link, bench.faces, bench.head, stream=7)
+    bench = Bench(models=tiny_models)
     assert all(frame.deformation is not None for frame in frames_of(bench.feed(20)))
     bench.encoding.deforming = False
     bench.feed(4)  # what was gathered before
@@ -378,6 +385,31 @@ def test_what_was_seen_meanwhile_may_be_the_better_pivot() -> None:
     assert abs(decode_pivot(coarser).mean() - decode_pivot(finer.data).mean()) < 3
 
 
+def test_lips_move_where_the_pivot_has_a_mouth(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(paced=True, models=tiny_models)
+    bench.encoding.profile = replace(bench.encoding.profile, live_deformation_bytes=0.0)
+    still = {"keypoints": np.zeros((1, 10, 2), np.float32)}
+    monkeypatch.setattr(bench.keypoints, "run", lambda _: still)
+    bench.head.apart = 6.0
+    slices = of(PivotSlice, bench.feed(20))
+    mouth = decode_whole(b"".join(part.data for part in slices)).mouth
+    assert mouth is not None
+    assert (mouth.left, mouth.right, mouth.below) == ((108, 160), (148, 160), 0)
+    bench.encoding.pivot_sent(slices[0].pivot_id)
+    assert {frame.mouth for frame in frames_of(bench.feed(16))} == {0}
+    bench.head.apart = 0.0
+    shut = frames_of(bench.feed(16))[-4:]
+    bench.head.apart = 14.0
+    opened = frames_of(bench.feed(24))[-4:]
+    assert min(frame.mouth for frame in shut) >= 2
+    assert max(frame.mouth for frame in opened) <= -2
+    bench.encoding.deforming = False
+    looks = bench.head.looks
+    bench.feed(8)
+    assert {frame.mouth for frame in frames_of(bench.feed(16))} == {0}
+    assert bench.head.looks == looks
+
+
 def test_a_blink_that_was_seen_is_shown_from_then_on() -> None:
     bench = Bench(paced=True, unlike=0.9)
     bench.encoding.pivot_sent(of(PivotSlice, bench.feed(20))[0].pivot_id)
@@ -388,7 +420,7 @@ def test_a_blink_that_was_seen_is_shown_from_then_on() -> None:
     bench.feed(round(STAYED * LINK.pivot_interval * 25))
     _, finer = bench.encoding.in_use
     assert finer.gate is not None
-    assert decode_both(finer.data)[1] is not None
+    assert decode_whole(finer.data).shut is not None
     assert bench.head.looks == 0
     bench.encoding.pivot_sent(finer.pivot_id)
     bench.feed(4)

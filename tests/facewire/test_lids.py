@@ -12,7 +12,7 @@ from facewire.album import Seen
 from facewire.face.pose import HeadPose
 from facewire.lids import MAX_BYTES, NEAR, SHUT, blink, lidded
 from facewire.pivots import Scene
-from facewire.wire.pivot import decode_both, encode_pivot
+from facewire.wire.pivot import decode_whole, encode_pivot
 
 
 def seen(openness: float, yaw: float = 0.0, shift: tuple[int, int] = (0, 0), level: int = 90) -> Seen:
@@ -44,7 +44,7 @@ def test_its_eyes_are_laid_where_the_pivot_has_its(shift: tuple[int, int], level
     assert made is not None
     assert made.gate == pytest.approx((0.3 + 0.05) / 2, abs=0.01)
     assert len(DATA) < len(made.data) <= len(DATA) + MAX_BYTES
-    opened, shut = decode_both(made.data)
+    opened, shut, _ = decode_whole(made.data)
     assert shut is not None
     for left in (90, 140):
         assert opened[97:103, left + 4 : left + 21].mean() == pytest.approx(220, abs=12)

@@ -18,7 +18,7 @@ from facewire.profiles import profile
 from facewire.transport import wire_bytes
 from facewire.types import Bundle, Crop, Epoch, Frame, Message, Picture, PivotSlice
 from facewire.wire.packets import Packer, pack
-from facewire.wire.pivot import content_id, decode_both, decode_pivot, encode_pivot
+from facewire.wire.pivot import content_id, decode_pivot, decode_whole, encode_pivot
 
 SHAPE = (256, 256, 3)
 
@@ -84,13 +84,13 @@ def test_who_blinks_is_seen_blinking(networks: Networks, adaptive: bool) -> None
 
     messages = code(networks, pictures, adaptive=adaptive, landmarks=landmarks)
     data = b"".join(part.data for part in messages if isinstance(part, PivotSlice))
-    assert decode_both(data)[1] is not None
+    assert decode_whole(data).shut is not None
     bundles = [message for message in messages if isinstance(message, Bundle)]
     assert [frame.number for part in bundles for frame in part.frames if frame.shut] == [20, 22, 24, 26]
     assert wire(messages) <= 8000 / 8 * 60 / 25
     bare = code(networks, pictures, adaptive=adaptive, landmarks=landmarks, bare=True)
     plain = b"".join(part.data for part in bare if isinstance(part, PivotSlice))
-    assert decode_both(plain)[1] is None
+    assert decode_whole(plain).shut is None
     assert not any(frame.shut for message in bare if isinstance(message, Bundle) for frame in message.frames)
 
 

@@ -12,12 +12,14 @@ from facewire.types import Bundle, KeypointFrame
 from facewire.wire.deformation import KINDS, LIMIT
 from facewire.wire.packets import pack
 
+STILL = np.zeros((2, 64, 64), np.float32)
+
 
 def fits(count: int, kind: int = 2, size: float = 1.0, seed: int = 0) -> list[Fit]:
     """Nodes drawn anew in each frame, some steps apart, all of one weight."""
     shape, step = (2, KINDS[kind].nodes, KINDS[kind].nodes), KINDS[kind].step / 128
     dice = np.random.default_rng(seed)
-    return [Fit((dice.normal(0, size, shape) * step).astype(np.float32), np.ones(shape)) for _ in range(count)]
+    return [Fit((dice.normal(0, size, shape) * step).astype(np.float32), np.ones(shape), STILL) for _ in range(count)]
 
 
 def steps(found: list[Fit], kind: int = 2) -> NDArray[np.float32]:
@@ -28,7 +30,7 @@ def steps(found: list[Fit], kind: int = 2) -> NDArray[np.float32]:
 def test_without_a_price_they_are_the_nearest(kind: int) -> None:
     drawn = fits(5, kind, 4.0)
     assert np.abs(np.stack(to_grid(drawn, kind, 0.0)) - steps(drawn, kind)).max() <= 0.5 + 1e-5
-    far = Fit(np.full((2, 6, 6), 9.0, np.float32), np.ones((2, 6, 6)))
+    far = Fit(np.full((2, 6, 6), 9.0, np.float32), np.ones((2, 6, 6)), STILL)
     assert to_grid([far], 2, 0.0)[0].max() == LIMIT
 
 
@@ -37,7 +39,8 @@ def test_what_trembles_stands_still_and_what_moves_moves() -> None:
     unit = (KINDS[2].step / 128) ** 2  # a step's worth of error
     assert len({whole.tobytes() for whole in to_grid(trembling, 2, 0.3 * unit)}) == 1
     assert len({whole.tobytes() for whole in to_grid(trembling, 2, 0.0)}) > 6
-    moving = [Fit(fit.nodes + (at >= 6) * np.float32(5 * 1.5 / 128), fit.weights) for at, fit in enumerate(trembling)]
+    step = np.float32(5 * 1.5 / 128)
+    moving = [Fit(fit.nodes + (at >= 6) * step, fit.weights, STILL) for at, fit in enumerate(trembling)]
     told = np.stack(to_grid(moving, 2, 0.3 * unit))
     assert np.array_equal(told[9] - told[2], np.full((2, 6, 6), 5))
     assert 72 <= (np.diff(told, axis=0) != 0).sum() < 76  # hardly any node more than once
@@ -46,7 +49,7 @@ def test_what_trembles_stands_still_and_what_moves_moves() -> None:
 def test_a_node_that_shows_is_nearer_than_one_that_does_not() -> None:
     weights = np.full((2, 6, 6), 0.01)
     weights[:, 2:4, 2:4] = 1.0
-    drawn = [Fit(fit.nodes, weights) for fit in fits(30)]
+    drawn = [Fit(fit.nodes, weights, STILL) for fit in fits(30)]
     off = np.abs(np.stack(to_grid(drawn, 2, 1e-5)) - steps(drawn)).mean(0)
     assert off[:, 2:4, 2:4].mean() < 0.6 * off[:, :2].mean()
 

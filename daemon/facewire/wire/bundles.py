@@ -7,9 +7,9 @@
     short     1 L count-1(6) | low byte of the first frame's number | flags | code
 
     flags     only if L: count bits, padded to bytes, lowest bit first: which frames are of low confidence
-    code      keypoint code (wire.keypoints), deformations and shut eyes included, of the frames that are not; its
-              check is seeded with the CRC-32 of the header in its long form, flags included. Long packets have a
-              sibling for raw points (wire.packets, kind 4)
+    code      keypoint code (wire.keypoints), deformations, shut eyes and mouths included, of the frames that are
+              not; its check is seeded with the CRC-32 of the header in its long form, flags included. Long packets
+              have a sibling for raw points (wire.packets, kind 4)
 
 A frame of low confidence has no points of its own: those of the frame before it in the bundle, or zeros.
 
@@ -162,23 +162,24 @@ def _code(bundle: Bundle, header: bytes) -> bytes:
     points, seed = [frame.points for frame in sure], zlib.crc32(header)
     if is_raw(bundle):
         return encode_raw(points, seed)
-    return encode_frames(points, seed, [frame.deformation for frame in sure], [frame.shut for frame in sure])
+    deformations, shut = [frame.deformation for frame in sure], [frame.shut for frame in sure]
+    return encode_frames(points, seed, deformations, shut, [frame.mouth for frame in sure])
 
 
 def _bundle(epoch: int, numbers: Sequence[int], low: list[bool], code: bytes, seed: int, raw: bool) -> Bundle:
     count = low.count(False)
     found: Iterator[Any]
     if raw:
-        found = zip(decode_raw(code, count, seed), [None] * count, [False] * count, strict=True)
+        found = zip(decode_raw(code, count, seed), [None] * count, [False] * count, [0] * count, strict=True)
     else:
         found = zip(*decode_frames(code, count, seed), strict=True)
     points: NDArray[Any] = np.zeros((KEYPOINTS, 2), np.float32 if raw else np.int16)
     frames = []
     for number, flag in zip(numbers, low, strict=True):
-        deformation, shut = None, False
+        deformation, shut, mouth = None, False, 0
         if not flag:
-            points, deformation, shut = next(found)
-        frames.append(KeypointFrame(number, points, flag, deformation, shut))
+            points, deformation, shut, mouth = next(found)
+        frames.append(KeypointFrame(number, points, flag, deformation, shut, mouth))
     return Bundle(epoch, tuple(frames))
 
 

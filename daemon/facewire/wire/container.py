@@ -28,7 +28,7 @@ from facewire.wire.index import LEAD, Index, Place, last_before, pack_index, par
 from facewire.wire.packets import MAX_PACKET_BYTES, Packer, Parser
 
 MAGIC = b"\x89FW\r\n"
-VERSION = 5
+VERSION = 6
 HEAD_BYTES = 10
 RECORD_OVERHEAD = 3
 """Bytes that a record adds to a packet shorter than 128 bytes; 4 to longer ones."""

@@ -7,7 +7,8 @@ loss, so sender and receiver hold the same points and nothing drifts.
 
     code    check u16: low half of the CRC-32 of the rest, begun with that of what belongs to it
             | one arithmetic code (wire.rangecoder): for each frame, for each value (x of point 0, y of point 0, x of
-            point 1, ...), what its prediction (wire.prediction) missed; then the deformations (wire.deformation)
+            point 1, ...), what its prediction (wire.prediction) missed; then the deformations (wire.deformation), shut
+            eyes (wire.lids) and mouths (wire.mouth)
 
 Step 0 stands for no grid: the points travel as floats, 8 bytes a point as in the paper, for comparison.
 """
@@ -24,6 +25,7 @@ from facewire.errors import PacketError
 from facewire.types import KEYPOINTS, GridDeformation, GridPoints, Points
 from facewire.wire.deformation import get_deformations, put_deformations
 from facewire.wire.lids import get_lids, put_lids
+from facewire.wire.mouth import get_mouths, put_mouths
 from facewire.wire.prediction import GRID_LIMIT, VALUES, Predictor
 from facewire.wire.rangecoder import RangeDecoder, RangeEncoder, get_difference, put_difference
 
@@ -65,12 +67,13 @@ def encode_frames(
     seed: int = 0,
     deformations: Sequence[GridDeformation | None] = (),
     shut: Sequence[bool] = (),
+    mouths: Sequence[int] = (),
 ) -> bytes:
     """Code points (each int16 [10, 2]); raises ValueError if one lies beyond GRID_LIMIT.
 
     seed: CRC-32 of what belongs to the points (the bundle's header); it enters the check.
     deformations: one for each frame, or none at all; put_deformations says what else is refused. shut: which frames
-    have shut eyes; empty: none.
+    have shut eyes; mouths: their amounts, LIMIT of wire.mouth at most; empty: none.
     """
     out = RangeEncoder()
     predictor = Predictor()
@@ -85,14 +88,15 @@ def encode_frames(
         predictor.end_frame()
     put_deformations(out, deformations)
     put_lids(out, shut)
+    put_mouths(out, mouths)
     return _checked(out.bytes(), seed)
 
 
 def decode_frames(
     data: bytes, count: int, seed: int = 0
-) -> tuple[list[GridPoints], list[GridDeformation | None], list[bool]]:
-    """The `count` frames that encode_frames coded, their deformations, and whose eyes are shut; raises PacketError if
-    `data` is else.
+) -> tuple[list[GridPoints], list[GridDeformation | None], list[bool], list[int]]:
+    """The `count` frames that encode_frames coded, their deformations, whose eyes are shut, and their mouths; raises
+    PacketError if `data` is else.
 
     Any bytes are some message to an arithmetic decoder. So the code begins with a check, and what was read is coded
     again and must give the same bytes.
@@ -113,9 +117,10 @@ def decode_frames(
         predictor.end_frame()
     deformations = get_deformations(source, count)
     shut = get_lids(source, count)
-    if encode_frames(frames, seed, deformations, shut) != data:
+    mouths = get_mouths(source, count)
+    if encode_frames(frames, seed, deformations, shut, mouths) != data:
         raise PacketError("keypoints in packet are coded in another way than ours")
-    return frames, deformations, shut
+    return frames, deformations, shut, mouths
 
 
 def encode_raw(frames: Sequence[Points], seed: int = 0) -> bytes:

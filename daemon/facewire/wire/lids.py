@@ -1,9 +1,9 @@
 """Eyes on the wire. No displacement shuts an open eye: a lid that is not seen is not in the pivot. So a coded pivot may
 carry a second, small picture that shows the same eyes shut, and each frame says which of the two it is made from.
 
-    coded pivot   AV1 still (wire.avif) | nothing more, or: left u8 | top u8 | AV1 still, 8 to 128 pixels a side
-                  The second one takes the place of what lies there in the first; left and top in 1/256 of its side.
-                  Towards the edge, over EDGE pixels, it fades out.
+    in a coded pivot   (wire.extras) left u8 | top u8 | AV1 still, 8 to 128 pixels a side
+                       It takes the place of what lies there in the first picture; left and top in 1/256 of its side.
+                       Towards the edge, over EDGE pixels, it fades out.
 
     in a bundle   after the deformations in the arithmetic code: a plain bit, 0 where no frame has shut eyes; after 1
                   for each frame a symbol, 1 for shut, by one of two models (wire.adaptive): number 1 where the frame
@@ -54,31 +54,19 @@ def get_lids(source: RangeDecoder, count: int) -> list[bool]:
     return shut
 
 
-def split(data: bytes) -> tuple[bytes, bytes]:
-    """The first AV1 still of a coded pivot, and what follows it (nothing, or place and still of the shut eyes). Raises
-    PacketError."""
-    end = avif.length(data)
-    return data[:end], data[end:]
-
-
-def join(still: bytes, left: int, top: int, patch: bytes) -> bytes:
-    """A coded pivot with shut eyes at left, top (pixels of 256). Raises ValueError if they do not lie in it."""
-    _check(still, left, top, patch)
-    return still + bytes([left, top]) + patch
-
-
-def place(still: bytes, rest: bytes) -> tuple[int, int, bytes]:
-    """Left, top (pixels of the first picture) and AV1 still of the shut eyes, `rest` as split gave it; raises
+def place(still: bytes, lids: bytes) -> tuple[int, int, bytes]:
+    """Left, top (pixels of the first picture) and AV1 still of the shut eyes, `lids` as extras.split gave them; raises
     PacketError if they are not within bounds."""
-    if len(rest) < 3:
+    if len(lids) < 3:
         raise PacketError("pivot has a second picture that is none")
     try:
-        return _check(still, rest[0], rest[1], rest[2:])
+        return check(still, lids[0], lids[1], lids[2:])
     except ValueError as error:
         raise PacketError(str(error)) from None
 
 
-def _check(still: bytes, left: int, top: int, patch: bytes) -> tuple[int, int, bytes]:
+def check(still: bytes, left: int, top: int, patch: bytes) -> tuple[int, int, bytes]:
+    """The same of their parts; raises ValueError. Left, top: 1/256 of the first picture's side."""
     side, _ = avif.declared_size(still)
     width, height = avif.declared_size(patch)
     x, y = left * side // 256, top * side // 256

@@ -12,17 +12,20 @@ from __future__ import annotations
 import io
 import math
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
 from facewire.errors import PacketError
 from facewire.types import Picture
-from facewire.wire import avif, lids
+from facewire.wire import avif, extras, lids
+from facewire.wire.mouth import Place
 from facewire.wire.packets import MAX_CODED_SIZE, MAX_PIVOT_BYTES, MIN_CODED_SIZE
 from facewire.wire.pivot_store import PivotAssembler, PivotCache, content_id, slices
 
 __all__ = [
-    "PivotAssembler", "PivotCache", "add_lids", "content_id", "decode_both", "decode_pivot", "encode_pivot", "slices",
+    "PivotAssembler", "PivotCache", "Shown", "add_lids", "add_mouth", "content_id", "decode_pivot", "decode_whole",
+    "encode_pivot", "slices",
 ]  # fmt: skip
 
 PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
@@ -120,12 +123,18 @@ def _blur(picture: Picture, sigma: float) -> Picture:
 def add_lids(data: bytes, left: int, top: int, patch: Picture, max_bytes: int) -> bytes | None:
     """A coded pivot that has the shut eyes of `patch` [h, w, 3] too (wire.lids), in `max_bytes` bytes more at most;
     None where they do not fit. Raises ValueError if they do not lie in it; left, top: pixels of 256."""
-    still, _ = lids.split(data)
+    parts = extras.split(data)
     for quality in LIDS_QUALITIES:
         coded = _encode(patch, quality, PATIENT_SPEED)
-        if len(coded) + 2 <= max_bytes:
-            return lids.join(still, left, top, coded)
+        if len(coded) + 3 <= max_bytes:
+            lids.check(parts.still, left, top, coded)
+            return parts._replace(lids=bytes([left, top]) + coded).bytes()
     return None
+
+
+def add_mouth(data: bytes, place: Place | None) -> bytes:
+    """A coded pivot that says where its mouth is (None: no more)."""
+    return extras.split(data)._replace(mouth=place).bytes()
 
 
 def decode_pivot(data: bytes) -> Picture:
@@ -133,22 +142,31 @@ def decode_pivot(data: bytes) -> Picture:
 
     What the stream declares is read before any pixel is decoded.
     """
-    return decode_both(data)[0]
+    return decode_whole(data).picture
 
 
-def decode_both(data: bytes) -> tuple[Picture, Picture | None]:
-    """The same, and with shut eyes; None where the pivot does not show that. Raises PacketError like decode_pivot."""
+class Shown(NamedTuple):
+    """What is in a coded pivot: its picture; the same with shut eyes, and where the mouth is, None where it does not
+    show that."""
+
+    picture: Picture
+    shut: Picture | None
+    mouth: Place | None
+
+
+def decode_whole(data: bytes) -> Shown:
+    """All that is in a coded pivot. Raises PacketError like decode_pivot."""
     if len(data) > MAX_PIVOT_BYTES:
         raise PacketError(f"pivot of {len(data)} bytes: allowed are {MAX_PIVOT_BYTES}")
-    still, rest = lids.split(data)
+    still, mouth, eyes = extras.split(data)
     width, height = avif.declared_size(still)
     if width != height or not MIN_CODED_SIZE <= width <= MAX_CODED_SIZE:
         raise PacketError(f"pivot declares {width}x{height} pixels")
-    if not rest:
-        return _still(still), None
-    left, top, patch = lids.place(still, rest)
+    if not eyes:
+        return Shown(_still(still), None, mouth)
+    left, top, patch = lids.place(still, eyes)
     picture = _still(still)
-    return picture, lids.laid_over(picture, left, top, _still(patch))
+    return Shown(picture, lids.laid_over(picture, left, top, _still(patch)), mouth)
 
 
 def _still(stream: bytes) -> Picture:

@@ -140,6 +140,19 @@ def steadied(displacement: Tensor, before: Tensor, points: Tensor) -> Tensor:
     return before + torch.maximum(share, (2 * torch.exp(-away / (2 * FACE**2))).clamp(max=1)) * change
 
 
+@exact
+def stretched(displacement: Tensor, stretch: Tensor) -> Tensor:
+    """The displacement [B, 2, 64, 64] and a stretch across a line (stretch [B, 9], see facewire.wire.mouth):
+    what lies on the two sides of it in the pivot comes apart, or together."""
+    grid = identity_grid(int(displacement.shape[2]), int(displacement.shape[3]), displacement)
+    parts = torch.split(stretch.float()[..., None, None], [2, 2, 2, 2, 1], 1)
+    centre, along, across, apart, steep = parts
+    away = grid + displacement - centre
+    u = (away * along).sum(1, keepdim=True)
+    v = (away * across).sum(1, keepdim=True)
+    return displacement + apart * torch.tanh(steep * v) * torch.exp(-u * u - 0.5 * v * v)
+
+
 class Generator(nn.Module):
     """Motion, warps and repair: everything that runs for each keypoint frame."""
 
@@ -156,16 +169,20 @@ class Generator(nn.Module):
         still: Tensor,
         driving: Tensor,
         deformation: Tensor | None = None,
+        stretch: Tensor | None = None,
         before: Tensor | None = None,
     ) -> tuple[Tensor, Layers, Warped]:
         """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of both frames -> picture, layers, what those were made from.
 
         deformation [B, 2, 64, 64], half crops: what the sender adds to the displacement (facewire.deformation).
+        stretch [B, 9]: what it adds at the lips (see stretched).
         before: the displacement of the frame before, far away if there was none (see steadied).
         """
         displacement, occlusion, hidden = self.motion(features.small, still, driving)
         if deformation is not None:
             displacement = displacement + deformation
+        if stretch is not None:
+            displacement = stretched(displacement, stretch)
         if before is not None:
             displacement = steadied(displacement, before, driving)
         warped = warp(pivot, features, (displacement, occlusion, hidden))

@@ -70,6 +70,11 @@ def deformed(plain: Bundle, nodes: int = 6) -> Bundle:
     return Bundle(plain.epoch, tuple(frames))
 
 
+def speaking(plain: Bundle, amounts: tuple[int, ...] = (0, 3, 5, -4, -4, 12)) -> Bundle:
+    """The same with mouths."""
+    return replace(plain, frames=tuple(replace(f, mouth=a) for f, a in zip(plain.frames, amounts, strict=True)))
+
+
 def blinking(plain: Bundle, shut: tuple[int, ...] = (2, 3)) -> Bundle:
     """The same with shut eyes in some of its frames."""
     return replace(plain, frames=tuple(replace(f, shut=at in shut) for at, f in enumerate(plain.frames)))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_bundle, slices
+from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
 
 from facewire.types import Message
 from facewire.wire.container import Reader, Writer
@@ -26,6 +26,7 @@ PACKETS: dict[str, Message] = {
     "bundle_wide": bundle(count=20, gap=7),
     "bundle_deformed": deformed(bundle(low=(3,))),
     "bundle_blinking": blinking(deformed(bundle())),
+    "bundle_speaking": speaking(blinking(deformed(bundle()))),
     "bundle_raw": raw_bundle(),
     "epoch_raw": replace(epoch(with_reference=False), step=0.0),
 }

@@ -1,0 +1,114 @@
+"""How far lips are apart, as the sender finds it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.facewire.test_encoding import face
+
+from facewire.deformation import Fit
+from facewire.face.mesh import Landmarks
+from facewire.lips import CALM, EXTRA_BYTES, Lips, place_of, spoken, taken_from, with_mouth
+from facewire.types import Bundle, KeypointFrame, Picture
+from facewire.wire.mouth import LIMIT, Place, stretch
+from facewire.wire.pivot import decode_whole, encode_pivot
+
+STILL = encode_pivot(np.full((256, 256, 3), 90, np.uint8), 2000)
+NOWHERE = np.zeros((2, 64, 64), np.float32)
+
+
+def lips(apart: float = 8.0) -> Lips:
+    return Lips(with_mouth(STILL, face(0.3, apart)), lambda _: face(0.3, apart))
+
+
+def shown_gap(place: Place, amount: int, apart: float) -> float:
+    """How far a pivot's lips are apart where they are shown, in pixels, after a stretch."""
+    (part,) = stretch(place, amount).astype(float)
+    y = np.linspace(-0.2, 0.7, 40_001)
+    v = (y - part[1]) * part[5]
+    taken = y + part[7] * np.tanh(part[8] * v) * np.exp(-v * v / 2)
+    middle = part[1] if amount else 160 / 128 - 1
+    upper, lower = (y[np.argmin(np.abs(taken - (middle + sign * apart / 256)))] for sign in (-1, 1))
+    return float(lower - upper) * 128
+
+
+@pytest.mark.parametrize("apart", [0.0, 3.0, 6.0, 8.0, 11.0])
+def test_lips_are_shown_as_far_apart_as_they_are(apart: float) -> None:
+    """They are looked at a little inside, so that what touches is not told apart from what does not: nearly."""
+    amount = lips(8.0).amount(NOWHERE, face(0.3, apart), 256)
+    place = place_of(face(0.3, 8.0), 256)
+    assert place is not None
+    before, after = abs(8.0 - apart), abs(shown_gap(place, amount, 8.0) - apart)
+    assert after <= max(0.5 * before, 1.0)
+    assert (amount > 0) == (apart < 8)
+    assert (amount < 0) == (apart > 8)
+
+
+def test_what_the_displacement_does_already_is_not_done_again() -> None:
+    """A face that is nearer to the camera has its lips further apart."""
+    grid = (np.arange(64, dtype=np.float32) + 0.5) / 32 - 1
+    closer = -0.2 * np.stack(np.broadcast_arrays(grid[None, :], grid[:, None]))
+    near = face(0.3, 8.0)
+    near[:, :2] = (near[:, :2] - 128) / 0.8 + 128
+    assert abs(lips(8.0).amount(closer, near, 256)) <= 1
+    assert lips(8.0).amount(NOWHERE, near, 256) < 0
+
+
+def test_a_displacement_that_misses_the_mouth_stretches_nothing() -> None:
+    below = NOWHERE + np.float32(0.2)
+    assert lips(8.0).amount(below, face(0.3, 2.0), 256) == 0
+
+
+def test_places_are_looked_up_between_the_fields_nodes() -> None:
+    field = np.zeros((2, 64, 64), np.float32)
+    field[0, :, 32:] = 0.1
+    assert taken_from(field, np.array([[0.5, 0.2], [-0.5, 0.2]])) == pytest.approx(np.array([[0.6, 0.2], [-0.5, 0.2]]))
+
+
+def test_an_amount_that_hardly_changes_stays() -> None:
+    one = lips(8.0)
+    first = one.amount(NOWHERE, face(0.3, 4.0), 256)
+    assert one.amount(NOWHERE, face(0.3, 4.0 + CALM / 4), 256) == first
+    assert one.amount(NOWHERE, None, 256) == first  # no face was found
+    assert one.amount(NOWHERE, face(0.3, 8.0), 256) == 0
+    assert abs(one.amount(NOWHERE, face(0.3, 90.0), 256)) <= LIMIT
+
+
+def test_without_a_mouth_there_is_none() -> None:
+    assert Lips(STILL, lambda _: face(0.3, 8.0)).amount(NOWHERE, face(0.3, 2.0), 256) == 0
+    assert Lips(with_mouth(STILL, face(0.3, 8.0)), lambda _: None).amount(NOWHERE, face(0.3, 2.0), 256) == 0
+    assert with_mouth(STILL, face(0.3)) == STILL  # landmarks without a mouth
+    assert with_mouth(STILL, None) == STILL
+    assert place_of(face(0.3, 2.0) + np.float32(150), 256) is None  # outside
+
+
+@pytest.mark.parametrize("side", [256, 512])
+def test_a_place_is_in_256ths_of_the_picture(side: int) -> None:
+    marks = face(0.3, 4.0) * np.float32(side / 256)
+    marks[[13, 14], 1] += 3 * side / 256
+    assert place_of(marks, side) == Place((108, 160), (148, 160), 6)
+    data = with_mouth(STILL, marks, side)
+    assert decode_whole(data).mouth == Place((108, 160), (148, 160), 6)
+    assert len(data) == len(STILL) + EXTRA_BYTES
+
+
+def test_frames_without_a_face_say_nothing() -> None:
+    points = np.zeros((10, 2), np.int16)
+    message = Bundle(0, (KeypointFrame(0, points), KeypointFrame(2, points, True), KeypointFrame(4, points)))
+    fits = [Fit(np.zeros((2, 6, 6), np.float32), np.ones((2, 6, 6)), NOWHERE)] * 2
+    faces: dict[int, Landmarks] = {0: face(0.3, 2.0), 4: face(0.3, 12.0)}
+    first, held, last = spoken(message, fits, lips(8.0), faces, 256).frames
+    assert first.mouth > 0
+    assert held.mouth == 0
+    assert last.mouth < 0
+
+
+def test_the_pivots_own_lips_are_looked_at_as_they_are_coded() -> None:
+    asked: list[Picture] = []
+
+    def landmarks(picture: Picture) -> Landmarks:
+        asked.append(picture)
+        return face(0.3, 8.0)
+
+    Lips(with_mouth(STILL, face(0.3, 8.0)), landmarks)
+    assert [picture.shape for picture in asked] == [(256, 256, 3)]
