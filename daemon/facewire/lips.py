@@ -35,8 +35,8 @@ lips that touch could not be told from each other."""
 _LEAST = 0.05
 """Keeps an amount small where the lips' places say little of it."""
 _ASTRIDE = 0.05
-"""Between what a stretch does below and above. With less the displacement has both lips on one side of the pivot's mouth:
-it is far off, and nothing is to be stretched."""
+"""Between what a stretch does below and above. With less the displacement has both lips on one side of the pivot's
+mouth: it is far off, and nothing is to be stretched."""
 
 Array = NDArray[np.float64]
 
