@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from facewire.wire.mouth import Place, stretch  # noqa: E402
 from facewire_export.networks.blocks import identity_grid, sample  # noqa: E402
-from facewire_export.networks.generator import Generator, Layers, PivotEncoder, steadied  # noqa: E402
+from facewire_export.networks.generator import Generator, Layers, PivotEncoder, steadied, stretched  # noqa: E402
 from facewire_export.networks.interpolator import Interpolator  # noqa: E402
 from facewire_export.networks.keypoints import KeypointDetector, centres  # noqa: E402
 from facewire_export.networks.motion import candidate_warps, similarity_warp  # noqa: E402
@@ -154,3 +155,23 @@ def test_a_deformation_is_added_to_the_displacement() -> None:
         plain = generator(pivot, encoder(pivot), still, still)[1].displacement
         bent = generator(pivot, encoder(pivot), still, still, bend)[1].displacement
     assert torch.allclose(bent - plain, bend, atol=1e-6)
+
+
+@pytest.mark.parametrize(("amount", "steep"), [(7, 6.0), (-7, 1.5)])
+def test_lips_are_stretched_as_the_bitstream_says(amount: int, steep: float) -> None:
+    """Word for word: docs/bitstream.md, Mouths."""
+    dice = torch.Generator().manual_seed(1)
+    displacement = 0.05 * torch.randn(1, 2, MOTION_SIZE, MOTION_SIZE, generator=dice)
+    place = Place((90, 150), (140, 165), 4)
+    found = stretched(displacement, torch.from_numpy(stretch(place, amount)))
+    taken = (identity_grid(MOTION_SIZE, MOTION_SIZE, displacement) + displacement + 1)[0] * 128  # pixels of 256
+    left, right = torch.tensor([90.0, 150.0]), torch.tensor([140.0, 165.0])
+    width = (right - left).norm()
+    along = (right - left) / width
+    across = torch.stack([-along[1], along[0]])
+    away = taken - ((left + right) / 2 + across * 4 / 2)[:, None, None]
+    u, v = (away * along[:, None, None]).sum(0) / (width / 2), (away * across[:, None, None]).sum(0) / (0.4 * width)
+    wanted = amount * torch.tanh(steep * v) * torch.exp(-u * u - v * v / 2)
+    assert wanted.abs().max() > 3
+    assert torch.allclose((found - displacement)[0] * 128, across[:, None, None] * wanted, atol=1e-3)
+    assert torch.equal(stretched(displacement, torch.tensor(stretch(None, 0))), displacement)
