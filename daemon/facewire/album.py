@@ -22,6 +22,9 @@ FEWEST = 4
 """What fewer say of somebody is not worth a choice."""
 OPEN = 0.7
 """A picture whose eyes are less open than this part of the usual is no pivot: shut eyes cannot be opened again."""
+PARTED = 0.25
+"""Nor is one whose lips are further together than in this part of all: what is between lips cannot be invented, but
+lips can be shut (facewire.lips)."""
 BETTER = 0.95
 """A picture is better than another if it is apart from all by less than this part."""
 
@@ -75,18 +78,29 @@ def least_open(seen: Sequence[Seen]) -> float:
     return OPEN * usual_opening(seen)
 
 
+def fit(seen: Sequence[Seen]) -> list[bool]:
+    """Which of these pictures of one face may be a pivot; one of which nothing is known may."""
+    least = least_open(seen)
+    gaps = [one.scene.lips for one in seen if one.scene.lips is not None]
+    parted = float(np.quantile(gaps, PARTED)) if gaps else 0.0
+    return [
+        (one.scene.eyes is None or one.scene.eyes >= least) and (one.scene.lips is None or one.scene.lips >= parted)
+        for one in seen
+    ]
+
+
 def fittest(seen: Sequence[Seen], current: Seen) -> Seen:
     """The one of `seen` that is the best pivot for all of them; `current` where none is better."""
     looks = [one.scene.look for one in seen if one.scene.look is not None]
     if len(looks) < FEWEST:
         return current
-    least = least_open(seen)
 
-    def cost(one: Seen) -> float:
-        if one.scene.look is None or (one.scene.eyes is not None and one.scene.eyes < least):
+    def cost(one: Seen, may: bool) -> float:
+        if one.scene.look is None or not may:
             return float("inf")
         return float(np.mean([apart(one.scene.look, other) for other in looks]))
 
-    costs = [cost(one) for one in seen]
+    *may, now = fit([*seen, current])
+    costs = [cost(one, one_may) for one, one_may in zip(seen, may, strict=True)]
     best = int(np.argmin(costs))
-    return seen[best] if costs[best] < BETTER * cost(current) else current
+    return seen[best] if costs[best] < BETTER * cost(current, now) else current

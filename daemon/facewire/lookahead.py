@@ -22,7 +22,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from facewire.album import Seen as Portrait
-from facewire.album import least_open
+from facewire.album import fit
 from facewire.budget import Budget
 from facewire.deformation import Fitter, fit_bundle
 from facewire.face.crop import cut
@@ -184,9 +184,9 @@ class Lookahead:
                 return [current] * len(stretch)
             first = next(seen for seen in stretch if seen.coded is not None)
             return None if allowed < LEAST_PIVOT else [self._coded(first, allowed, PATIENT_SPEED)] * len(stretch)
-        least = least_open(list(self._portraits.values()))
-        fit = {number for number, one in self._portraits.items() if (one.scene.eyes or 0.0) >= least}
-        return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded, fit).choice()
+        may = dict(zip(self._portraits, fit(list(self._portraits.values())), strict=True))
+        best = {number for number in may if may[number]}
+        return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded, best).choice()
 
     def _looked_at(self, stretch: Sequence[Seen]) -> dict[int, Portrait]:
         if self._landmarks is None or not self._profile.keypoint_step or not self._profile.deformation:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire import likeness
-from facewire.face.mesh import Landmarks, eye_opening
+from facewire.face.mesh import Landmarks, eye_opening, mouth_opening
 from facewire.face.pose import HeadPose
 from facewire.likeness import Look
 from facewire.types import Crop, Picture
@@ -100,6 +100,11 @@ class Scene:
     def eyes(self) -> float | None:
         """How far the eyes are open (face.mesh.eye_opening); None where no face was found."""
         return None if self.face is None else eye_opening(self.face)
+
+    @property
+    def lips(self) -> float | None:
+        """How far the lips are apart (face.mesh.mouth_opening); None where no face was found."""
+        return None if self.face is None else mouth_opening(self.face)
 
 
 @dataclass(frozen=True)

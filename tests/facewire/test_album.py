@@ -12,10 +12,10 @@ from facewire.pivots import Scene
 POINTS = np.random.default_rng(1).uniform(-0.5, 0.5, (10, 2)).astype(np.float32)
 
 
-def seen(grey: float, openness: float | None = 0.3) -> Seen:
+def seen(grey: float, openness: float | None = 0.3, apart: float | None = None) -> Seen:
     """A picture of one grey; `apart` is the difference of greys."""
     look = Look(np.full((THUMB, THUMB, 3), grey, np.float32), POINTS)
-    marks = None if openness is None else face(openness)
+    marks = None if openness is None else face(openness, apart)
     return Seen(np.zeros((8, 8, 3), np.uint8), Scene(None, None, look, marks))
 
 
@@ -31,6 +31,15 @@ def test_shut_eyes_are_no_pivot() -> None:
     assert fittest(all_seen, seen(0.9)) is all_seen[2]
     blinking = seen(0.39, 0.1)
     assert fittest(all_seen, blinking) is all_seen[2]  # although it is the nearest to all
+
+
+def test_lips_that_are_shut_are_no_pivot_where_they_mostly_are_not() -> None:
+    grey = (0.2, 0.3, 0.35, 0.36, 0.5, 0.9)
+    talking = [seen(one, apart=apart) for one, apart in zip(grey, (6.0, 8.0, 0.0, 7.0, 7.0, 9.0), strict=True)]
+    assert fittest(talking, seen(0.9, apart=8.0)) is talking[3]
+    assert fittest(talking, talking[2]) is talking[3]
+    silent = [seen(one, apart=1.0) for one in grey]
+    assert fittest(silent, seen(0.9, apart=1.0)) in silent[2:4]
 
 
 def test_few_pictures_choose_nothing() -> None:
