@@ -161,8 +161,10 @@ install_service() {
     as_root install -D -m 644 "$root/systemd/facewire.sysusers" /etc/sysusers.d/facewire.conf
     as_root install -D -m 644 "$root/systemd/facewire.tmpfiles" /etc/tmpfiles.d/facewire.conf
     as_root install -D -m 644 "$root/systemd/60-facewire.rules" /etc/udev/rules.d/60-facewire.rules
+    as_root install -D -m 644 "$root/systemd/facewire.modules" /etc/modules-load.d/facewire.conf
+    as_root modprobe -q tcp_bbr || true # it may be built in, or not be there
     as_root install -D -m 644 "$root/systemd/facewire.sysctl" /etc/sysctl.d/60-facewire.conf
-    as_root sysctl -q -p /etc/sysctl.d/60-facewire.conf || say "TCP Fast Open stays off: reconnecting takes a bit longer"
+    as_root sysctl -q -p /etc/sysctl.d/60-facewire.conf || say "TCP stays as it is: reconnecting takes a bit longer"
     as_root systemd-sysusers facewire.conf
     as_root systemd-tmpfiles --create facewire.conf
     if as_root test -e "/etc/facewire/$role.toml"; then
