@@ -24,15 +24,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
-from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_bundle, slices
+from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
 
 from facewire.errors import PacketError
 from facewire.types import Bundle, PivotSlice
 from facewire.wire import extras, lids
 from facewire.wire.container import Reader, Writer
 from facewire.wire.index import Index, Place, pack_index, parse_index
+from facewire.wire.mouth import Place as Mouth
 from facewire.wire.packets import Packer, Parser, pack
-from facewire.wire.pivot import decode_whole
+from facewire.wire.pivot import add_mouth, decode_whole
 from facewire.wire.pivot_store import PivotAssembler
 from facewire.wire.returns import Report, Want, pack_report, parse_report
 
@@ -51,13 +52,15 @@ def originals() -> tuple[list[bytes], list[bytes]]:
     packets = [pack(message) for message in messages]
     packets += [pack(bundle(count=count, low=(0,) if count == 3 else ())) for count in (1, 2, 3)]
     packets += [pack(bundle(count=2, gap=5)), pack(raw_bundle(count=1))]
-    packets += [pack(message) for message in (deformed(bundle(count=3)), blinking(bundle(count=6)))]
+    bent, winking = deformed(bundle(count=3)), blinking(bundle(count=6))
+    packets += [pack(message) for message in (bent, winking, speaking(winking))]
     packets += [packer.pack(message) for message in (epoch(), *(bundle(count=2, first=1000 + 4 * i) for i in range(4)))]
     wants = (Want(b"pivot-id"), Want(b"other-id", ((0, 200), (400, 1))))
     index = Index([Place(5, 900, 700), Place(50, 1900, 700)], [Place(5, 950), Place(50, 1950)], previous=300)
     others = [pack_report(Report(b"dev1", hello=True, have=(bytes(4), bytes(4)), wants=wants))]
     others += [pack_index(index, 5000) + bytes(4)]
-    others += [(GOLDEN / "pivot.av1").read_bytes(), (GOLDEN / "pivot_lids.av1").read_bytes()]
+    pivots = [(GOLDEN / name).read_bytes() for name in ("pivot.av1", "pivot_lids.av1")]
+    others += [*pivots, *(add_mouth(pivot, Mouth((100, 160), (150, 164), -3)) for pivot in pivots)]
     return packets, others
 
 
