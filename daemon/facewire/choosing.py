@@ -200,7 +200,7 @@ class Choosing:
         self._forced = ""
         scene = scene or self._measure(coded)
         data = encode_pivot(coded, profile.pivot_bytes - EXTRA_BYTES)
-        data = with_mouth(data, scene.face) if profile.live_deformation else data
+        data = with_mouth(data, scene.face) if profile.keypoint_step else data
         taken = Taken(content_id(data), data, crop, scene, shape)
         self.pending = Pending(taken)
         self._originals.keep(taken.pivot_id, coded)

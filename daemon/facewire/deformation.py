@@ -11,7 +11,7 @@ How near two pictures are is measured in colour and in fine structure of even co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -100,6 +100,31 @@ def fit_bundle(fitter: Fitter, message: Bundle, epoch: Epoch, pictures: Mapping[
     ]
 
 
+def displacements(message: Bundle, fits: Sequence[Fit]) -> list[Array]:
+    """What a receiver will make of those frames: float32 [2, 64, 64] each, deformations included. fits: of its frames
+    that are not of low confidence."""
+    sure = (frame for frame in message.frames if not frame.low_confidence)
+    return [fit.moved + from_grid(frame.deformation)[0] for frame, fit in zip(sure, fits, strict=True)]
+
+
+class Movement:
+    """What keypoints alone make of a pivot, as the receiver has it. Raises ModelError."""
+
+    def __init__(self, networks: Networks, pivot: bytes) -> None:
+        self.feeds = scene_feeds(networks, decode_pivot(pivot))
+        self._motion = networks["motion"]
+        self._still = {"small": self.feeds["small"], "pivot_keypoints": self.feeds["pivot_keypoints"]}
+
+    def of(self, points: Points) -> dict[str, Array]:
+        """Of one frame: displacement float32 [1, 2, 64, 64] half crops, occlusion float32 [1, 1, 64, 64]."""
+        return self._motion.run({**self._still, "keypoints": points[np.newaxis]})
+
+    def of_bundle(self, message: Bundle, epoch: Epoch) -> list[Array]:
+        """Displacements float32 [2, 64, 64] of the frames that are not of low confidence."""
+        sure = (frame for frame in message.frames if not frame.low_confidence)
+        return [self.of(to_points(frame.points, epoch.step, epoch.reference))["displacement"][0] for frame in sure]
+
+
 class Fitter:
     """Fits the frames of one pivot, in order. Raises ModelError.
 
@@ -107,14 +132,12 @@ class Fitter:
     """
 
     def __init__(self, networks: Networks, pivot: bytes, kind: int) -> None:
-        feeds = scene_feeds(networks, decode_pivot(pivot))
-        self._motion = networks["motion"]
-        self._still = {"small": feeds["small"], "pivot_keypoints": feeds["pivot_keypoints"]}
+        self._movement = Movement(networks, pivot)
         self.kind, self._nodes = kind, KINDS[kind].nodes
         line = basis(self._nodes)
         self._line = line.astype(np.float64)
         self._pairs = np.einsum("iy,ky->iky", self._line, self._line).reshape(-1, FIELD)
-        self._pivot = _features(np.ascontiguousarray(feeds["pivot"][0].transpose(1, 2, 0)))
+        self._pivot = _features(np.ascontiguousarray(self._movement.feeds["pivot"][0].transpose(1, 2, 0)))
         unit = SIDE / 2 / 8  # Sobel's weights add up to 8; positions are in half crops
         self._slopes = [cv2.Sobel(self._pivot, cv2.CV_32F, *axis, scale=unit, borderType=cv2.BORDER_REPLICATE)
                         for axis in ((1, 0), (0, 1))]  # fmt: skip
@@ -127,7 +150,7 @@ class Fitter:
         columns, rows = ((places + 0.5) / (SIDE / 2) - 1 for places in self._places)
         away = np.min([(columns - x) ** 2 + (rows - y) ** 2 for x, y in points], axis=0)
         here = 1 + FACE * np.exp(-away / (2 * REACH**2))
-        found = self._motion.run({**self._still, "keypoints": points[np.newaxis]})
+        found = self._movement.of(points)
         moved, seen = found["displacement"][0], cv2.resize(found["occlusion"][0, 0], (SIDE, SIDE))
         seen = here * (0.1 + 0.9 * seen)
         real = _features(np.asarray(coded, np.float32) / 255)

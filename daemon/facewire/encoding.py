@@ -18,22 +18,22 @@ followed, else the largest. No face yet: nothing is sent.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
 
 from facewire.choosing import Choosing, Meter
-from facewire.deformation import Fitter, fit_bundle
+from facewire.deformation import Fit, Fitter, Movement, displacements, fit_bundle
 from facewire.face.crop import cut
 from facewire.face.mesh import Landmarks, eye_opening
 from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.lips import Lips, spoken
-from facewire.networks import ENCODER, FITTING, Networks, open_networks
+from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Taken, preset
 from facewire.profiles import Profile
 from facewire.still import calmed
 from facewire.trellis import deformed
-from facewire.types import Crop, Epoch, Frame, Message, Picture, Points
+from facewire.types import Bundle, Crop, Epoch, Frame, Message, Picture, Points
 from facewire.watching import FaceWatch, Finder
 from facewire.wire.extras import split
 from facewire.wire.keypoints import to_grid
@@ -86,10 +86,10 @@ class Encoding:
         """Those among them with shut eyes."""
         self._faces: dict[int, Landmarks] = {}
         """Their landmarks, where they are needed."""
-        self._speaks = False
-        """Whether the running epoch's pivot says where its mouth is."""
-        self._lips: Lips | None = None
-        """Its lips; made when they are needed first."""
+        self._mouthed: bytes | None = None
+        """The running epoch's pivot, if it says where its mouth is and lips can be followed."""
+        self._speaking: tuple[Lips, Movement] | None = None
+        """Its lips, and its movement by keypoints alone; made when they are needed first."""
 
     @property
     def counters(self) -> EncodingCounters:
@@ -241,8 +241,9 @@ class Encoding:
         )
         self._epochs += 1
         kind = self.profile.live_deformation if reference is not None and "motion" in self._networks.sessions else 0
-        self._fittable, self._fitter, self._lips = (taken.data, kind) if kind else None, None, None
-        self._speaks = bool(kind) and split(taken.data).mouth is not None
+        self._fittable, self._fitter, self._speaking = (taken.data, kind) if kind else None, None, None
+        follows = "motion" in self._networks.sessions and split(taken.data).mouth is not None
+        self._mouthed = taken.data if follows else None
         self._gather(points, coded)
         return [*out, self._epoch]
 
@@ -262,7 +263,7 @@ class Encoding:
     def _gather(self, points: Points | None, coded: Picture | None) -> None:
         self._gathered.append((self.number, points, coded if self._fittable is not None else None))
         gate = self._choosing.gate
-        looks = self.profile.keypoint_step and (gate is not None or (self._speaks and self.deforming))
+        looks = self.profile.keypoint_step and (gate is not None or (self._mouthed is not None and self.deforming))
         face = self._choosing.face(coded) if looks and points is not None and coded is not None else None
         if face is not None:
             self._faces[self.number] = face
@@ -285,17 +286,28 @@ class Encoding:
             return []
         seen = [(number, points) for number, points, _ in gathered]
         message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps), shut)
-        if self._fittable is None or not self.deforming or not self.profile.live_deformation:
-            return [message]
-        if self._choosing.pending is not None and not self.refining:
+        if not self.deforming or epoch.reference is None or (self._choosing.pending is not None and not self.refining):
             return [message]  # a pivot on its way needs the bytes more
+        if self._fittable is None or not self.profile.live_deformation:
+            return [self._spoken(message, epoch, faces)]
         pictures = {number: coded for number, _, coded in gathered if coded is not None}
-        if self._fitter is None or self._lips is None:
+        if self._fitter is None:
             self._fitter = Fitter(self._networks, *self._fittable)
-            self._lips = Lips(self._fittable[0], self._choosing.face)
         fitted = fit_bundle(self._fitter, message, epoch, pictures)
         (message,) = deformed([message], [fitted], self._fitter.kind, self.profile.live_deformation_bytes)
-        return [spoken(message, fitted, self._lips, faces, CODED_SIZE)]
+        return [self._spoken(message, epoch, faces, fitted)]
+
+    def _spoken(
+        self, message: Bundle, epoch: Epoch, faces: Mapping[int, Landmarks], fitted: Sequence[Fit] | None = None
+    ) -> Bundle:
+        """A bundle with mouths, where the pivot has one. fitted: its deformations; None: it has none."""
+        if self._mouthed is None:
+            return message
+        if self._speaking is None:
+            self._speaking = Lips(self._mouthed, self._choosing.face), Movement(self._networks, self._mouthed)
+        lips, movement = self._speaking
+        moved = movement.of_bundle(message, epoch) if fitted is None else displacements(message, fitted)
+        return spoken(message, moved, lips, faces, CODED_SIZE)
 
 
 def open_encoding(
@@ -317,8 +329,7 @@ def open_encoding(
     from facewire.face.finder import FaceFinder
     from facewire.scene import SceneMeter
 
-    names = tuple(name for name in ENCODER if profile.live_deformation or name not in FITTING)
-    networks = networks or open_networks(models, threads, names)
+    networks = networks or open_networks(models, threads, ENCODER)
     policy = PivotPolicy(profile.pivot_interval, fps, preset(pivots, limits or Limits()), pivots != "first")
     return Encoding(
         networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, None, paced, background

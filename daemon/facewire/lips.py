@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facewire.deformation import Fit, from_grid
 from facewire.face.mesh import Landmarks
 from facewire.types import Bundle, Picture
 from facewire.wire.mouth import HEIGHT, LIMIT, OPENING, PLACE_BYTES, SHUTTING, Place
@@ -87,15 +86,18 @@ class Lips:
 
 
 def spoken(
-    message: Bundle, fits: Sequence[Fit], lips: Lips, faces: Mapping[int, Landmarks], side: int
+    message: Bundle,
+    displacements: Sequence[NDArray[np.float32]],
+    lips: Lips,
+    faces: Mapping[int, Landmarks],
+    side: int,
 ) -> Bundle:
-    """A bundle with mouths. fits: of its frames that are not of low confidence (deformation.fit_bundle); faces: their
-    landmarks, by frame number, in pictures of that side."""
-    found, frames = iter(fits), []
+    """A bundle with mouths. displacements: of its frames that are not of low confidence (facewire.deformation); faces:
+    their landmarks, by frame number, in pictures of that side."""
+    found, frames = iter(displacements), []
     for frame in message.frames:
         if not frame.low_confidence:
-            displacement = next(found).moved + from_grid(frame.deformation)[0]
-            frame = replace(frame, mouth=lips.amount(displacement, faces.get(frame.number), side))
+            frame = replace(frame, mouth=lips.amount(next(found), faces.get(frame.number), side))
         frames.append(frame)
     return replace(message, frames=tuple(frames))
 

@@ -24,7 +24,7 @@ from itertools import groupby
 from facewire.album import Seen as Portrait
 from facewire.album import fit
 from facewire.budget import Budget
-from facewire.deformation import Fitter, fit_bundle
+from facewire.deformation import Fitter, displacements, fit_bundle
 from facewire.face.crop import cut
 from facewire.face.mesh import Landmarks
 from facewire.face.pose import head_pose
@@ -302,7 +302,10 @@ class Lookahead:
         if lips is None:
             return out
         faces = {seen.number: face for seen in run if (face := self._face(seen.number)) is not None}
-        return [spoken(part, fits, lips, faces, CODED_SIZE) for part, fits in zip(out, fitted, strict=True)]
+        return [
+            spoken(part, displacements(part, fits), lips, faces, CODED_SIZE)
+            for part, fits in zip(out, fitted, strict=True)
+        ]
 
     def _face(self, number: int) -> Landmarks | None:
         portrait = self._portraits.get(number)

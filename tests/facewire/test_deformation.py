@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facewire.animator import Animator
-from facewire.deformation import FIELD, Fitter, from_grid
+from facewire.deformation import FIELD, Fitter, Movement, from_grid
 from facewire.networks import SENDER, Networks, open_networks
 from facewire.trellis import to_grid
 from facewire.types import Bundle, Epoch, KeypointFrame, Picture, PivotSlice, Points
@@ -30,8 +30,7 @@ def scene(shift: float = 0.0) -> Picture:
 
 def still_points(networks: Networks, pivot: bytes) -> Points:
     """Keypoints for which the motion network moves nothing."""
-    fitter = Fitter(networks, pivot, 1)
-    return np.asarray(fitter._still["pivot_keypoints"][0], np.float32)
+    return np.asarray(Movement(networks, pivot).feeds["pivot_keypoints"][0], np.float32)
 
 
 @pytest.mark.parametrize("kind", [1, 2, 3])

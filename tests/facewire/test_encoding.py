@@ -385,9 +385,13 @@ def test_what_was_seen_meanwhile_may_be_the_better_pivot() -> None:
     assert abs(decode_pivot(coarser).mean() - decode_pivot(finer.data).mean()) < 3
 
 
-def test_lips_move_where_the_pivot_has_a_mouth(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [0, 2])
+def test_lips_move_where_the_pivot_has_a_mouth(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    """Where deformations go with the points, and where none do."""
     bench = Bench(paced=True, models=tiny_models)
-    bench.encoding.profile = replace(bench.encoding.profile, live_deformation_bytes=0.0)
+    bench.encoding.profile = replace(bench.encoding.profile, live_deformation=kind, live_deformation_bytes=0.0)
     still = {"keypoints": np.zeros((1, 10, 2), np.float32)}
     monkeypatch.setattr(bench.keypoints, "run", lambda _: still)
     bench.head.apart = 6.0

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from tests.facewire.test_encoding import face
 
-from facewire.deformation import Fit
 from facewire.face.mesh import Landmarks
 from facewire.lips import CALM, EXTRA_BYTES, Lips, place_of, spoken, taken_from, with_mouth
 from facewire.types import Bundle, KeypointFrame, Picture
@@ -95,9 +94,8 @@ def test_a_place_is_in_256ths_of_the_picture(side: int) -> None:
 def test_frames_without_a_face_say_nothing() -> None:
     points = np.zeros((10, 2), np.int16)
     message = Bundle(0, (KeypointFrame(0, points), KeypointFrame(2, points, True), KeypointFrame(4, points)))
-    fits = [Fit(np.zeros((2, 6, 6), np.float32), np.ones((2, 6, 6)), NOWHERE)] * 2
     faces: dict[int, Landmarks] = {0: face(0.3, 2.0), 4: face(0.3, 12.0)}
-    first, held, last = spoken(message, fits, lips(8.0), faces, 256).frames
+    first, held, last = spoken(message, [NOWHERE, NOWHERE], lips(8.0), faces, 256).frames
     assert first.mouth > 0
     assert held.mouth == 0
     assert last.mouth < 0

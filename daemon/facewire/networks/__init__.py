@@ -15,7 +15,6 @@ from facewire.networks.session import Session
 __all__ = [
     "DECODER",
     "ENCODER",
-    "FITTING",
     "ON_GPUS",
     "SENDER",
     "Manifest",
@@ -28,9 +27,8 @@ __all__ = [
     "open_networks",
 ]
 
-FITTING = ("restorer", "pivot_encoder", "motion")
-"""What an encoder needs beside the rest where it fits deformations."""
-ENCODER = ("keypoints", "background", *FITTING)
+ENCODER = ("keypoints", "background", "restorer", "pivot_encoder", "motion")
+"""The last three: to see what a receiver will see."""
 DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "upscaler", "finisher")
 SENDER = (*DECODER, "motion")
 """What looks before it sends (files): it reconstructs as a decoder does, and fits deformations."""
