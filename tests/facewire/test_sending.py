@@ -288,15 +288,21 @@ def test_what_waited_for_a_dark_link_is_not_sent_when_it_is_back(silence: float,
     assert (len(came) > 1) == (most > 1)
 
 
-def test_a_receiver_that_fell_silent_is_tried_when_somebody_has_come() -> None:
-    """It may be that receiver, with a new address: libzmq sends to where its name came from last."""
+def fallen_silent(seconds: float) -> Bench:
+    """With one receiver, of which so long nothing was heard, while a finer pivot waits for it."""
     bench = Bench()
     bench.link.join(b"a", hello(b"devA", bench.pivot_id))
     bench.run(3.0, 0)
-    bench.link.states[b"a"] = replace(QUIET, outstanding=6000, silence=5.0)
+    bench.link.states[b"a"] = replace(QUIET, outstanding=6000, silence=seconds)
     finer = pivot(bench.profile, 12_000)
     bench.wanted.append(finer[0].pivot_id)
     bench.sending.offer(finer, bench.pivot_id, bench.wanted, bench.now)
+    return bench
+
+
+def test_a_receiver_that_fell_silent_is_tried_when_somebody_has_come() -> None:
+    """It may be that receiver, with a new address: libzmq sends to where its name came from last."""
+    bench = fallen_silent(5.0)
     before = len(bench.out)
     bench.run(2.0, 100)
     assert len(bench.out) == before
@@ -318,13 +324,7 @@ def test_a_receiver_that_fell_silent_is_tried_when_somebody_has_come() -> None:
 
 
 def test_a_receiver_that_came_by_another_way_gets_the_newest_at_once_and_pictures_when_it_has_spoken() -> None:
-    bench = Bench()
-    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
-    bench.run(3.0, 0)
-    bench.link.states[b"a"] = replace(QUIET, outstanding=6000, silence=1.2)
-    finer = pivot(bench.profile, 12_000)
-    bench.wanted.append(finer[0].pivot_id)
-    bench.sending.offer(finer, bench.pivot_id, bench.wanted, bench.now)
+    bench = fallen_silent(1.2)
     bench.run(0.5, 100)
     before = len(bench.out)
     bench.link.states[b"a"], bench.link.parsers[b"a"] = QUIET, Parser()
