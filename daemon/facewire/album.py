@@ -73,14 +73,9 @@ def usual_opening(seen: Sequence[Seen]) -> float:
     return float(np.median(openings)) if openings else 0.0
 
 
-def least_open(seen: Sequence[Seen]) -> float:
-    """How far eyes must be open in a pivot of this face; 0 where nothing is known of them."""
-    return OPEN * usual_opening(seen)
-
-
 def fit(seen: Sequence[Seen]) -> list[bool]:
     """Which of these pictures of one face may be a pivot; one of which nothing is known may."""
-    least = least_open(seen)
+    least = OPEN * usual_opening(seen)
     gaps = [one.scene.lips for one in seen if one.scene.lips is not None]
     parted = float(np.quantile(gaps, PARTED)) if gaps else 0.0
     return [

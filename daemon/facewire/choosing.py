@@ -21,13 +21,13 @@ from facewire.finer import STAYED, Originals
 from facewire.keyframes import CODED_SIZE, find_points
 from facewire.lids import blinks
 from facewire.likeness import look
-from facewire.lips import EXTRA_BYTES, with_mouth
+from facewire.lips import encode_face
 from facewire.networks import Session
 from facewire.pivots import CutDetector, Decision, PivotPolicy, Scene, Taken, distance, unlikeness
 from facewire.profiles import Profile
 from facewire.types import Crop, Picture, PivotSlice
 from facewire.watching import FaceWatch
-from facewire.wire.pivot import content_id, decode_pivot, encode_pivot, slices
+from facewire.wire.pivot import content_id, decode_pivot, slices
 
 MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
@@ -199,8 +199,7 @@ class Choosing:
             return []
         self._forced = ""
         scene = scene or self._measure(coded)
-        data = encode_pivot(coded, profile.pivot_bytes - EXTRA_BYTES)
-        data = with_mouth(data, scene.face) if profile.keypoint_step else data
+        data = encode_face(coded, scene.face if profile.keypoint_step else None, profile.pivot_bytes)
         taken = Taken(content_id(data), data, crop, scene, shape)
         self.pending = Pending(taken)
         self._originals.keep(taken.pivot_id, coded)

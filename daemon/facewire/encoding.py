@@ -88,8 +88,9 @@ class Encoding:
         """Their landmarks, where they are needed."""
         self._mouthed: bytes | None = None
         """The running epoch's pivot, if it says where its mouth is and lips can be followed."""
-        self._speaking: tuple[Lips, Movement] | None = None
-        """Its lips, and its movement by keypoints alone; made when they are needed first."""
+        self._lips: Lips | None = None
+        self._movement: Movement | None = None
+        """Its lips; its movement, where no fitter knows it. Made when they are needed first."""
 
     @property
     def counters(self) -> EncodingCounters:
@@ -241,7 +242,8 @@ class Encoding:
         )
         self._epochs += 1
         kind = self.profile.live_deformation if reference is not None and "motion" in self._networks.sessions else 0
-        self._fittable, self._fitter, self._speaking = (taken.data, kind) if kind else None, None, None
+        self._fittable = (taken.data, kind) if kind else None
+        self._fitter, self._lips, self._movement = None, None, None
         follows = "motion" in self._networks.sessions and split(taken.data).mouth is not None
         self._mouthed = taken.data if follows else None
         self._gather(points, coded)
@@ -303,11 +305,14 @@ class Encoding:
         """A bundle with mouths, where the pivot has one. fitted: its deformations; None: it has none."""
         if self._mouthed is None:
             return message
-        if self._speaking is None:
-            self._speaking = Lips(self._mouthed, self._choosing.face), Movement(self._networks, self._mouthed)
-        lips, movement = self._speaking
-        moved = movement.of_bundle(message, epoch) if fitted is None else displacements(message, fitted)
-        return spoken(message, moved, lips, faces, CODED_SIZE)
+        if self._lips is None:
+            self._lips = Lips(self._mouthed, self._choosing.face)
+        if fitted is not None:
+            moved = displacements(message, fitted)
+        else:
+            self._movement = self._movement or Movement(self._networks, self._mouthed)
+            moved = self._movement.of_bundle(message, epoch)
+        return spoken(message, moved, self._lips, faces, CODED_SIZE)
 
 
 def open_encoding(

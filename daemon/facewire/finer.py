@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 
 from facewire.album import Seen, fittest
 from facewire.lids import lidded
-from facewire.lips import EXTRA_BYTES, with_mouth
+from facewire.lips import encode_face
 from facewire.pivots import LIBRARY, Taken
 from facewire.types import Picture
-from facewire.wire.pivot import content_id, encode_pivot
+from facewire.wire.pivot import content_id
 
 STAYED = 2.0
 """A pivot has stayed after so many times what lies between two new ones: most that are left soon are gone by then."""
@@ -91,13 +91,10 @@ def better(taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int)
     """The best pivot for all that was seen, coded; None: nothing is better. `picture`: what `taken` was coded from."""
     current = Seen(picture, taken.scene)
     best = fittest(seen, current)
-    side = picture.shape[0]
-    data = with_mouth(encode_pivot(best.picture, max_bytes - EXTRA_BYTES), best.scene.face, side)
+    data = encode_face(best.picture, best.scene.face, max_bytes)
     with_lids = lidded(data, best, seen)
     if best is current and with_lids is None and len(data) < WORTH * len(taken.data):
         return None  # nothing more is in it
-    coarser = taken.data if best is current else with_mouth(
-        encode_pivot(best.picture, len(taken.data) - EXTRA_BYTES), best.scene.face, side
-    )
+    coarser = taken.data if best is current else encode_face(best.picture, best.scene.face, len(taken.data))
     data, gate = (data, None) if with_lids is None else with_lids
     return Finer(replace(taken, pivot_id=content_id(data), data=data, scene=best.scene, gate=gate), coarser)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from facewire.face.mesh import Landmarks
 from facewire.types import Bundle, Picture
-from facewire.wire.mouth import HEIGHT, LIMIT, OPENING, PLACE_BYTES, SHUTTING, Place
-from facewire.wire.pivot import add_mouth, decode_whole
+from facewire.wire.mouth import LIMIT, PLACE_BYTES, Place, stretch
+from facewire.wire.pivot import FINAL_SPEED, add_mouth, decode_whole, encode_pivot
 
 EXTRA_BYTES = 1 + PLACE_BYTES
 """What a mouth's place adds to a coded pivot."""
@@ -51,6 +51,13 @@ def place_of(face: Landmarks, side: int) -> Place | None:
         return replace(place, below=round(float((meeting - middle) @ across) * 256))
     except ValueError:
         return None
+
+
+def encode_face(picture: Picture, face: Landmarks | None, max_bytes: int, speed: int = FINAL_SPEED) -> bytes:
+    """A pivot of `picture` in `max_bytes` bytes at most (encode_pivot), which says where the mouth is if that is known.
+    """
+    room = 0 if face is None else EXTRA_BYTES
+    return with_mouth(encode_pivot(picture, max_bytes - room, speed), face, picture.shape[0])
 
 
 def with_mouth(data: bytes, face: Landmarks | None, side: int = 256) -> bytes:
@@ -106,8 +113,8 @@ def _wanted(place: Place, gap: Array, displacement: NDArray[np.float32], face: L
     """The amount that puts the lips as far apart as they are in the pivot, in least squares."""
     upper, lower = (taken_from(displacement, edge) for edge in _edges(face, side))
     missing = gap - _gap(upper, lower, place)
-    steep = SHUTTING if missing.mean() > 0 else OPENING
-    reach = _reach(lower, place, steep) - _reach(upper, place, steep)
+    way = 1 if missing.mean() > 0 else -1
+    reach = _reach(lower, place, way) - _reach(upper, place, way)
     if reach.min() < _ASTRIDE:
         return 0.0
     amount = 128 * float((missing * reach).sum() / ((reach * reach).sum() + _LEAST))
@@ -139,9 +146,9 @@ def _gap(upper: Array, lower: Array, place: Place) -> Array:
     return np.asarray((lower - upper) @ place.frame()[2])
 
 
-def _reach(places: Array, place: Place, steep: float) -> Array:
-    """What a stretch of 1 does at places of the pivot (wire.mouth)."""
-    middle, along, across = place.frame()
-    width = place.width / 128
-    u, v = (places - middle) @ along / (width / 2), (places - middle) @ across / (HEIGHT * width)
-    return np.asarray(np.tanh(steep * v) * np.exp(-u * u - v * v / 2))
+def _reach(places: Array, place: Place, way: int) -> Array:
+    """The part of a stretch that is felt at places of the pivot, where it shuts (way 1) or opens (-1); wire.mouth."""
+    (parts,) = stretch(place, way).astype(np.float64)
+    away = places - parts[0:2]
+    u, v = away @ parts[2:4], away @ parts[4:6]
+    return np.asarray(np.tanh(parts[8] * v) * np.exp(-u * u - v * v / 2))

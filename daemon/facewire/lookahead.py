@@ -30,7 +30,7 @@ from facewire.face.mesh import Landmarks
 from facewire.face.pose import head_pose
 from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
 from facewire.lids import blinks, lidded
-from facewire.lips import EXTRA_BYTES, FRAME_BYTES, Lips, spoken, with_mouth
+from facewire.lips import FRAME_BYTES, Lips, encode_face, spoken
 from facewire.networks import SENDER, Networks, open_networks
 from facewire.pivots import CutDetector, Scene
 from facewire.plan import LEAST_PIVOT, Kept, Plan, Seen
@@ -44,7 +44,7 @@ from facewire.wire.bundles import MAX_BUNDLE_FRAMES
 from facewire.wire.deformation import most_frames
 from facewire.wire.keypoints import to_grid
 from facewire.wire.packets import MAX_SLICE_BYTES, Packer, pack
-from facewire.wire.pivot import PATIENT_SPEED, content_id, encode_pivot, slices
+from facewire.wire.pivot import PATIENT_SPEED, content_id, slices
 
 STRETCH_SECONDS = 20.0
 REMEMBERED = 4
@@ -184,8 +184,8 @@ class Lookahead:
                 return [current] * len(stretch)
             first = next(seen for seen in stretch if seen.coded is not None)
             return None if allowed < LEAST_PIVOT else [self._coded(first, allowed, PATIENT_SPEED)] * len(stretch)
-        may = dict(zip(self._portraits, fit(list(self._portraits.values())), strict=True))
-        best = {number for number in may if may[number]}
+        may = fit(list(self._portraits.values()))
+        best = {number for number, one_may in zip(self._portraits, may, strict=True) if one_may}
         return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded, best).choice()
 
     def _looked_at(self, stretch: Sequence[Seen]) -> dict[int, Portrait]:
@@ -209,7 +209,7 @@ class Lookahead:
             share = most // len(new)
             made = lidded(kept.data, portrait, portraits, share)
             allowed = len(kept.data) + share
-            data = made.data if made else _coded(portrait.picture, portrait.scene.face, allowed, PATIENT_SPEED)
+            data = made.data if made else encode_face(portrait.picture, portrait.scene.face, allowed, PATIENT_SPEED)
             new[pivot_id] = replace(kept, pivot_id=content_id(data), data=data, gate=made.gate if made else None)
         return [new.get(kept.pivot_id, kept) for kept in chosen]
 
@@ -240,7 +240,7 @@ class Lookahead:
     def _coded(self, seen: Seen, allowed: int, speed: int) -> Kept:
         assert seen.coded is not None
         assert self._crop is not None
-        data = _coded(seen.coded, self._face(seen.number), allowed, speed)
+        data = encode_face(seen.coded, self._face(seen.number), allowed, speed)
         self._origins[content_id(data)] = seen.number
         return Kept(content_id(data), data, self._crop, self._shape)
 
@@ -343,13 +343,6 @@ class Lookahead:
             step=step,
             reference=to_grid(points, step) if step else None,
         )
-
-
-def _coded(picture: Picture, face: Landmarks | None, allowed: int, speed: int) -> bytes:
-    """A coded pivot that says where its mouth is, where one was found."""
-    if face is None:
-        return encode_pivot(picture, allowed, speed)
-    return with_mouth(encode_pivot(picture, allowed - EXTRA_BYTES, speed), face)
 
 
 def open_lookahead(

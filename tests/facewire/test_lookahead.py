@@ -117,7 +117,7 @@ def test_who_looks_down_at_first_is_shown_with_open_eyes(networks: Networks) -> 
         networks, profile("bgan"), Faces(), stream=5,
         landmarks=lambda picture: face(0.1 if picture.mean() < room(1, 30).mean() else 0.3),
     )  # fmt: skip
-    with patch("facewire.lookahead.encode_pivot", side_effect=encode_pivot) as coding:
+    with patch("facewire.lips.encode_pivot", side_effect=encode_pivot) as coding:
         for number, picture in enumerate(pictures):
             steps.push(Frame(picture, number / 25))
         steps.flush()
