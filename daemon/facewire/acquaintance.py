@@ -4,12 +4,15 @@
 
 A device's name is 4 random bytes that only it and its encoders know (it travels encrypted). It is also the name of its
 connection (ROUTER, routing id), so the encoder can speak to it as soon as the handshake is done. What cannot be written
-or read is as if nobody was met: then a hello comes first.
+or read is as if nobody was met: then a hello comes first. Who is new has, for his first connection, one of a few names
+that follow from his key: the encoder, which has just let that key in, can speak first to him as well.
 """
 
 from __future__ import annotations
 
 import fcntl
+import functools
+import hashlib
 import json
 import os
 import re
@@ -17,18 +20,29 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 MOST = 64
 """Devices that are remembered."""
 MOST_PIVOTS = 64
 """Of each."""
+FIRST_NAMES = 64
+"""Of a key: so many that two new devices with one key seldom have the same."""
 _taken: list[int] = []
 """Open files of the devices that this process is."""
 
 
-def device_id(directory: Path) -> bytes:
-    """The 4 bytes by which an encoder knows this decoder again; made once, or each time where nothing can be kept or a
-    process has taken them already: two connections of one device would end each other. Ours until we end."""
+class Device(NamedTuple):
+    """id: the 4 bytes by which an encoder knows a decoder again; is_new: they have just been made, so nobody has been
+    met and nothing is kept."""
+
+    id: bytes
+    is_new: bool = False
+
+
+def own_device(directory: Path) -> Device:
+    """This decoder's; made once, or each time where nothing can be kept or a process has taken them already: two
+    connections of one device would end each other. Ours until we end."""
     path = directory / "device"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -41,18 +55,26 @@ def device_id(directory: Path) -> bytes:
         _taken.append(file)  # the lock goes with the process
         kept = os.read(file, 64).decode("ascii", "replace").strip()
         if re.fullmatch("[0-9a-f]{8}", kept):
-            return bytes.fromhex(kept)
+            return Device(bytes.fromhex(kept))
         made = secrets.token_bytes(4)
         os.ftruncate(file, 0)
         os.pwrite(file, f"{made.hex()}\n".encode("ascii"), 0)
     except OSError:
-        return secrets.token_bytes(4)
-    return made
+        return Device(secrets.token_bytes(4))
+    return Device(made, is_new=True)
 
 
 def routing_name(device: bytes) -> bytes:
     """The name of a device's connection."""
     return b"fw" + device
+
+
+@functools.lru_cache(maxsize=8)
+def first_names(key: bytes) -> tuple[bytes, ...]:
+    """The names of which a new device takes one for its first connection; key: its public one, Z85. Others may have the
+    same key: who takes another's name ends its connection, and that one comes again by its own."""
+    name = b"new" + hashlib.blake2b(key, digest_size=3).digest()
+    return tuple(name + bytes([number]) for number in range(FIRST_NAMES))
 
 
 class Acquaintances:

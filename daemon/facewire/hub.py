@@ -22,6 +22,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
+from facewire.acquaintance import first_names
 from facewire.errors import ConfigError
 from facewire.flow import is_quiet
 from facewire.gate import Gate
@@ -191,12 +192,19 @@ class Hub:
         wire = self._wires.get(fd)
         if wire is None or identity in self.peers or len(self.peers) >= MAX_RECEIVERS:
             return None
-        peer = self.peers[identity] = Peer(identity, fd, "a device met before", guessed=True)
+        who = "a new device" if identity in self.newcomers() else "a device met before"
+        peer = self.peers[identity] = Peer(identity, fd, who, guessed=True)
         if not self.send(identity, data):
             self.peers.pop(identity, None)
             return None
         wire.known = True
         return peer
+
+    def newcomers(self) -> tuple[bytes, ...]:
+        """The names of which he whose key was let in last has one if he is new (acquaintance.first_names); none without
+        keys."""
+        key = "" if self._gate is None else self._gate.admitted
+        return first_names(key.encode()) if key else ()
 
     def moved(self) -> list[bytes]:
         """Who seems to have come by another way since the last call: the old one had fallen silent."""
@@ -352,4 +360,3 @@ class Hub:
             except zmq.ZMQError:
                 time.sleep(0.02)
         raise ConfigError(f"cannot listen on {self.endpoint} with the new key; start the encoder again")
-

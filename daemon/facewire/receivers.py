@@ -28,8 +28,10 @@ class Receiver:
     report: Report
     have: set[bytes] = field(default_factory=set)
     is_new: bool = True
-    is_met: bool = False
-    """It was spoken to before its hello came."""
+    greeted: Epoch | None = None
+    """What it was told before its hello came."""
+    is_guest: bool = False
+    """It is taken for one that is new, and keeps nothing, and has not said so yet."""
     heard_want: float = float("-inf")
     previews: tuple[Preview, ...] = ()
     """What it has (the first one at most), or is sent, until the pivot is there."""

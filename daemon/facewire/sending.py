@@ -65,6 +65,8 @@ class Link(Protocol):
 
     def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None: ...
 
+    def newcomers(self) -> Sequence[bytes]: ...
+
     def cut(self, peer: Peer) -> None: ...
 
     def close(self) -> None: ...
@@ -171,47 +173,71 @@ class Sending:
             self.bucket.settle(totals.sent + totals.received)
 
     def meet(self, epoch: Epoch | None, now: float) -> None:
-        """Tell devices that were met before, and whose handshake is done, the epoch: a round trip before their hello is
-        here. Nothing of a picture is sent to them until it is. One of a receiver that fell silent may be that receiver
-        by another way: keypoints are sent to it again (KNOCK_SECONDS)."""
+        """Speak first to devices whose handshake is done, a round trip before their hello is here. One that was met
+        before is told the epoch, and gets nothing of a picture until its hello has come; a new one keeps nothing, and
+        gets all it needs. One of a receiver that fell silent may be that receiver by another way: keypoints are sent to
+        it again (KNOCK_SECONDS)."""
         silent = self._link.silent()
         strange, self._strange = self._strange, set(silent)
         if self._strange - strange:
             self._knock_until = now + KNOCK_SECONDS
-        if epoch is None or not silent:
+        if epoch is None:
             return
+        for fd in silent:
+            if not self._recognise(fd, epoch, now) and not self._welcome(fd, epoch) and fd in strange:
+                self._previews.of(epoch.pivot_id)  # its hello is on the way, and will most likely ask for it
+
+    def _recognise(self, fd: int, epoch: Epoch, now: float) -> bool:
+        """Whether a device that was met before is there."""
         here = {one.report.device for one in self.receivers.values()}
         data = pack(epoch)
-        for fd in silent:
-            for device in self._acquaintances.devices:
-                peer = None if device in here else self._link.meet(fd, routing_name(device), data)
-                if peer is not None:
-                    self._join(peer, Report(device, have=tuple(self._acquaintances.have(device))))
-                    one = self.receivers[peer.identity]
-                    one.is_new, one.is_met = False, True
-                    one.outbox.begin(epoch)
-                    if one.sees(epoch.pivot_id):
-                        self._repeat(one, now)
-                    self.bucket.spend(self._cost(len(data)))
-                    self.classes.epochs += len(data)
-                    self._on_sent(epoch, device.hex())
-                    here.add(device)
-                    break
-            else:
-                if fd in strange:
-                    self._previews.of(epoch.pivot_id)  # its hello is on the way, and will most likely ask for it
+        for device in self._acquaintances.devices:
+            peer = None if device in here else self._link.meet(fd, routing_name(device), data)
+            if peer is not None:
+                one = self._join(peer, Report(device, have=tuple(self._acquaintances.have(device))))
+                one.is_new = False
+                self._has_told(one, epoch, data)
+                if one.sees(epoch.pivot_id):
+                    self._repeat(one, now)
+                return True
+        return False
+
+    def _welcome(self, fd: int, epoch: Epoch) -> bool:
+        """Whether a new device is there: that of the key that was let in last."""
+        names = [name for name in self._link.newcomers() if name not in self.receivers]
+        if not names:
+            return False
+        previews = self._previews.of(epoch.pivot_id)
+        told = previews[0].epoch(epoch) if previews else epoch
+        data = pack(told)
+        for name in names:
+            peer = self._link.meet(fd, name, data)
+            if peer is not None:
+                one = self._join(peer, Report(name[-4:], complete=True))
+                one.is_guest = True
+                self._has_told(one, told, data)
+                return True
+        return False
+
+    def _has_told(self, one: Receiver, epoch: Epoch, data: bytes) -> None:
+        """The epoch went out before a hello came."""
+        one.greeted = epoch
+        one.outbox.begin(epoch)
+        self.bucket.spend(self._cost(len(data)))
+        self.classes.epochs += len(data)
+        self._on_sent(epoch, one.report.device.hex())
 
     def greet(self, receiver: Receiver, messages: Iterable[Message], now: float) -> None:
         """What a newcomer needs: the epoch, and the slices of pivots that it lacks, on its own account. One that keeps
         more than its hello could name says by itself what it lacks."""
         wants = {want.pivot_id: want for want in receiver.report.wants}
-        was_told, receiver.is_met = receiver.is_met, False
+        greeted, receiver.greeted = receiver.greeted, None
         for message in messages:
             if isinstance(message, Epoch):
                 shown = self._preview(receiver, message, message.pivot_id in wants, now)
-                if not was_told or shown != message:
+                if shown != greeted:
                     receiver.outbox.put([shown], now)
-                if not was_told and not receiver.lacks(message.pivot_id):
+                if greeted is None and not receiver.lacks(message.pivot_id):
                     self._repeat(receiver, now)
                 continue
             if not isinstance(message, PivotSlice):
@@ -270,12 +296,14 @@ class Sending:
 
     def _hear(self, peer: Peer, report: Report, now: float) -> None:
         receiver = self.receivers.get(peer.identity)
-        if receiver is not None and receiver.is_met and report.hello:
+        if receiver is not None and receiver.greeted is not None and report.hello:
             # It may keep other pivots than was thought.
             receiver.peer, receiver.have, receiver.is_new = peer, set(report.have), True
+        elif receiver is not None and receiver.is_guest and report.hello and not report.have:
+            receiver.peer, receiver.is_guest = peer, False  # all that it needs is on its way
+            log.info("receiver %s (%s) is a new device", peer.name, report.device.hex())
         elif receiver is None or report.hello:
-            self._join(peer, report)
-            receiver = self.receivers[peer.identity]
+            receiver = self._join(peer, report)
         receiver.report = report
         receiver.have.update(report.have)
         if report.hello or report.have:
@@ -304,14 +332,14 @@ class Sending:
         if self._latest is not None and now - self._latest_at < KEEP_SECONDS and not one.outbox.waiting:
             one.outbox.put([self._latest], self._latest_at)
 
-    def _join(self, peer: Peer, report: Report) -> None:
+    def _join(self, peer: Peer, report: Report) -> Receiver:
         before = self.receivers.pop(peer.identity, None)
         if before is not None:
             self._close(before)
         log.info("receiver %s (%s) has joined", peer.name, report.device.hex())
-        self.receivers[peer.identity] = Receiver(
-            peer, Outbox(self._cost), Flow(self._rate, self._largest), report, set(report.have)
-        )
+        flow = Flow(self._rate, self._largest)
+        joined = self.receivers[peer.identity] = Receiver(peer, Outbox(self._cost), flow, report, set(report.have))
+        return joined
 
     def _drop_ghosts(self) -> None:
         """A device that has come back by another way reads its old connection no more."""
@@ -362,8 +390,8 @@ class Sending:
             one.outbox.freshen()
         if opening.anew:
             one.outbox.start_over()
-        # Who it is, and what it lacks, its hello will say.
-        item = one.outbox.next(now, self.bucket.level, opening.slices and not one.peer.guessed)
+        # Who it is, and what it lacks, its hello will say; unless it is new.
+        item = one.outbox.next(now, self.bucket.level, opening.slices and (one.is_guest or not one.peer.guessed))
         if item is None or not opening.bundles:
             return False
         if not self._link.send(one.peer.identity, item.data):
@@ -407,10 +435,10 @@ class Sending:
         self.classes.pivots += len(item.data)
         if not one.outbox.holds(pivot_id):
             one.have.add(pivot_id[:4])
-            self._acquaintances.met(one.report.device, one.have)
+            if not one.is_guest:
+                self._acquaintances.met(one.report.device, one.have)
 
 
 def _is_missing(part: PivotSlice, want: Want) -> bool:
     end = part.offset + len(part.data)
     return not want.gaps or any(offset < end and part.offset < offset + length for offset, length in want.gaps)
-

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import secrets
 import socket
 import time
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
-from facewire.acquaintance import device_id, routing_name
+from facewire.acquaintance import first_names, own_device, routing_name
 from facewire.bridge import Bridge
 from facewire.curve import KeyPair, load_pair, load_servers
 from facewire.errors import ConfigError
@@ -123,8 +124,8 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: st
 
 def open_link(config: DecoderConfig) -> Subscriber:
     """A decoder's link. Its handshake takes three round trips, so it is best begun before anything is loaded."""
-    device = device_id(config.cache_directory())
-    return Subscriber(config.connect, config.curve.directory(config.connect), device=device)
+    device = own_device(config.cache_directory())
+    return Subscriber(config.connect, config.curve.directory(config.connect), device=device.id, is_new=device.is_new)
 
 
 class Subscriber:
@@ -132,7 +133,7 @@ class Subscriber:
 
     `queue` messages wait here when the caller is slow; then the kernel's buffers fill and the encoder notices. Read
     promptly. curve: directory of keys, "" for none. device: 4 bytes by which encoders know us again, b"" for none; a
-    newer connection of the same device ends an older one.
+    newer connection of the same device ends an older one. is_new: see acquaintance.Device.
 
     Raises ConfigError: no endpoint, keys missing.
     """
@@ -144,10 +145,13 @@ class Subscriber:
         *,
         queue: int = 256,
         device: bytes = b"",
+        is_new: bool = False,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         check_endpoint(connect, bind=False)
         self.device = device
+        self._is_new = is_new
+        """Whether this is a new device's first connection."""
         self._keys: KeyPair | None = load_pair(Path(curve) / "decoder.key_secret") if curve else None
         self._directory = Path(curve)
         self._servers = load_servers(self._directory) if curve else []
@@ -176,7 +180,9 @@ class Subscriber:
     def _connect(self) -> None:
         opened = open_socket(self._context, zmq.DEALER, self.endpoint)
         if self.device:
-            opened.setsockopt(zmq.ROUTING_ID, routing_name(self.device))
+            first = self._keys if self._is_new else None
+            name = routing_name(self.device) if first is None else secrets.choice(first_names(first.public))
+            opened.setsockopt(zmq.ROUTING_ID, name)
         opened.setsockopt(zmq.RCVHWM, self._queue)
         opened.setsockopt(zmq.SNDHWM, 4)
         # What was written for a connection that is gone is of no use to the next one.
@@ -233,7 +239,7 @@ class Subscriber:
             with contextlib.suppress(ConfigError):  # while somebody is changing them, the old ones stay
                 self._keys = load_pair(self._directory / "decoder.key_secret")
                 self._servers = load_servers(self._directory)
-        self._lost_at = None
+        self._lost_at, self._is_new = None, False
         self._connect()
 
     def _watch(self) -> None:
@@ -254,12 +260,15 @@ class Subscriber:
                 self.connected, self._lost_at = False, None
             else:
                 refused = not self.connected and self._bridge is not None and self._bridge.reached
-                self.connected = False
+                lost, self.connected = self.connected, False
                 self._lost_at = self._lost_at or time.monotonic()
                 if refused and len(self._servers) > 1:
                     # Who does not let us in may have its other key by now.
                     self._refused += 1
                     self.renew()
+                    return
+                if lost and self._is_new:
+                    self.renew()  # by our own name: another new device may have the same key
                     return
         now = time.monotonic()
         if self._lost_at is not None and now - self._lost_at > _GIVEN_UP_SECONDS:

@@ -49,7 +49,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, help="pictures a step; default 8 on a CPU, 48 on a GPU")
     parser.add_argument("--motion-steps", type=int, help="animator: steps of the first phase (motion alone)")
-    parser.add_argument("--repair-only", action="store_true", help="animator: leave keypoints and motion as they are")
+    parser.add_argument(
+        "--as-sent",
+        action="store_true",
+        help="animator: teach only what paints, with what the shipped networks really send (give --start)",
+    )
     parser.add_argument(
         "--motion",
         choices=sorted(REPRESENTATIONS),
@@ -74,9 +78,15 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
     lpips, pyramid = load_lpips(options.weights).to(device), PyramidLoss(options.weights).to(device)
     tier, gpu = TIERS[options.tier], device.type == "cuda"
     batch = options.batch or (48 if gpu else 8)
+    if name == "animator" and options.as_sent:
+        from facewire_export.training.repair import RepairTask, Streams
+        from facewire_export.training.sent import open_sent
+
+        sent = {key: Streams(pool, open_sent(pool.clips, pool.place)) for key, pool in pools.items()}
+        loss = PictureLoss(lpips, pyramid, 4)
+        return RepairTask(tier, sent["train"], sent["val"], loss, batch, CODED_SIZE if gpu else 128)
     if name == "animator":
         settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
-        settings = replace(settings, repair_only=options.repair_only)
         if options.motion_steps is not None:
             settings = replace(settings, motion_steps=options.motion_steps)
         kind = REPRESENTATIONS[options.motion] if options.motion else None
@@ -104,6 +114,8 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     kind["coded"] = name == "restorer" or (name == "upscaler" and options.made_by is not None)
     if name in ("restorer", "upscaler", "background"):
         kind["stride"] = 8  # neighbouring frames teach these nothing new
+    elif options.as_sent:
+        kind["stride"] = 2  # as they are coded
     # Of torchrun's processes the first one decodes into the cache, the others find it there.
     follows = dist.is_initialized() and dist.get_rank() > 0
     if follows:
@@ -133,6 +145,8 @@ def main(options: argparse.Namespace) -> int:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     device = pick_device(options.device)
     names = options.task or list(TASKS)
+    if options.as_sent and (options.motion or names != ["animator"]):
+        raise DatasetError("--as-sent is a way of training the animator: give --task animator with it, and no --motion")
     if options.motion and (names != ["animator"] or options.start is not None):
         raise DatasetError("--motion trains a comparison from scratch: give --task animator with it, and no --start")
     whole = sum(SHARES[n] for n in names)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facewire import acquaintance
-from facewire.acquaintance import MOST, MOST_PIVOTS, Acquaintances, device_id
+from facewire.acquaintance import MOST, MOST_PIVOTS, Acquaintances, own_device
 
 
 def test_they_are_remembered_over_restarts(tmp_path: Path) -> None:
@@ -50,13 +50,15 @@ def test_where_nothing_can_be_written_it_works_all_the_same(tmp_path: Path) -> N
 
 
 def test_the_device_keeps_its_name(tmp_path: Path) -> None:
-    name = device_id(tmp_path / "cache")
-    assert len(name) == 4
-    assert device_id(tmp_path / "cache") != name  # it is taken: two of one name would end each other
+    name, is_new = own_device(tmp_path / "cache")
+    assert (len(name), is_new) == (4, True)
+    other = own_device(tmp_path / "cache")
+    assert other.id != name  # it is taken: two of one name would end each other
+    assert not other.is_new  # what the first one keeps is here
     os.close(acquaintance._taken[-1])
-    assert device_id(tmp_path / "cache") == name
+    assert own_device(tmp_path / "cache") == (name, False)
     os.close(acquaintance._taken.pop())
     (tmp_path / "cache" / "device").write_text("damaged")
-    assert device_id(tmp_path / "cache") != name
+    assert own_device(tmp_path / "cache").id != name
     (tmp_path / "file").write_text("")
-    assert len(device_id(tmp_path / "file")) == 4
+    assert len(own_device(tmp_path / "file").id) == 4

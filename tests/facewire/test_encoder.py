@@ -68,6 +68,9 @@ class Link:
     def moved(self) -> list[bytes]:
         return []
 
+    def newcomers(self) -> tuple[bytes, ...]:
+        return ()
+
     def meet(self, fd: int, identity: bytes, data: bytes) -> None:
         return None
 

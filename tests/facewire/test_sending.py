@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from facewire.acquaintance import routing_name
+from facewire.acquaintance import first_names, routing_name
 from facewire.flow import DARK_SECONDS, WINDOW_SECONDS
 from facewire.hub import Arrival, HubCounters, Peer
 from facewire.preview import PREVIEW_BYTES
@@ -41,6 +41,8 @@ class Link:
     quiet: list[int] = field(default_factory=list)
     behind: dict[int, bytes] = field(default_factory=dict)
     """Who is really at the other end of a connection."""
+    let_in: tuple[bytes, ...] = ()
+    """What whose key was let in last is called, if he is new."""
     elsewhere: list[bytes] = field(default_factory=list)
 
     def join(self, identity: bytes, report: Report) -> None:
@@ -51,6 +53,7 @@ class Link:
         self.say(peer, report)
 
     def say(self, peer: Peer, report: Report) -> None:
+        peer = self.peers[peer.identity] = replace(peer, guessed=False)
         self.arrivals.append(Arrival(peer, pack_report(report)))
 
     def poll(self) -> list[Arrival]:
@@ -72,12 +75,15 @@ class Link:
         moved, self.elsewhere = self.elsewhere, []
         return moved
 
+    def newcomers(self) -> tuple[bytes, ...]:
+        return self.let_in
+
     def meet(self, fd: int, identity: bytes, data: bytes) -> Peer | None:
         if identity != self.behind.get(fd) or identity in self.peers:
             return None
         self.quiet.remove(fd)
         self.states[identity], self.sent[identity], self.parsers[identity] = QUIET, [], Parser()
-        peer = self.peers[identity] = Peer(identity, fd, "somebody")
+        peer = self.peers[identity] = Peer(identity, fd, "somebody", guessed=True)
         self.send(identity, data)
         return peer
 
@@ -118,9 +124,7 @@ class Bench:
         self.wanted = [self.pivot_id]
         self.before: bytes | None = None
         """What the pivot was before it was sent finer."""
-        self.sending = Sending(
-            self.link, self.profile, self.known, self.note, coarser=lambda _: self.before
-        )
+        self.sending = Sending(self.link, self.profile, self.known, self.note, coarser=lambda _: self.before)
         self.now = 0.0
         self.every = 8
         """Steps of 20 ms from one bundle to the next."""
@@ -444,6 +448,29 @@ def test_no_picture_goes_to_a_device_before_it_has_said_what_it_lacks() -> None:
         bench.link.say(bench.link.peers[name], hello(b"devA"))
         bench.run(3.0)
         assert bench.got(name, PivotSlice) == bench.parts
+
+
+def test_a_new_device_is_not_waited_for() -> None:
+    bench = Bench("bgan")
+    bench.every = 40
+    bench.link.let_in = first_names(b"its key")
+    bench.link.behind[7] = name = bench.link.let_in[5]
+    bench.link.quiet.append(7)
+    bench.run(4.0, 100)
+    epochs, parts = bench.got(name, Epoch), bench.got(name, PivotSlice)
+    (preview,) = bench.sending._previews._last
+    assert epochs == [preview.epoch(bench.epoch)]
+    assert tuple(parts[: len(preview.parts)]) == preview.parts
+    assert bench.got(name, Bundle)
+    assert bench.sending._acquaintances.devices == []  # it has not said its own name yet
+    bench.link.say(bench.link.peers[name], hello(b"devA"))
+    bench.run(12.0, 200)
+    assert bench.got(name, PivotSlice) == [*preview.parts, *bench.parts]  # nothing of it twice
+    assert bench.got(name, Epoch) == [preview.epoch(bench.epoch), bench.epoch]
+    assert bench.sending._acquaintances.have(b"devA") == {preview.pivot_id[:4], bench.pivot_id[:4]}
+    bench.link.say(bench.link.peers[name], hello(b"devB"))  # another new one with this key: all over again
+    bench.run(12.0, 300)
+    assert bench.got(name, PivotSlice)[-len(bench.parts) :] == bench.parts
 
 
 def test_a_preview_is_made_while_a_hello_is_on_its_way() -> None:

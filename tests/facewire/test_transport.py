@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import random
 import socket
@@ -324,6 +325,33 @@ def test_a_known_device_is_spoken_to_before_it_speaks(tmp_path: Path, monkeypatc
         assert arrives(hub, identity, third, b"x")
         first.close()
         third.close()
+
+
+def test_new_devices_are_spoken_to_and_give_way_to_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facewire.transport.secrets.choice", lambda names: names[7])  # both take the same
+    make_keys(tmp_path, "encoder", "decoder")
+    with contextlib.closing(Hub("tcp://127.0.0.1:*", str(tmp_path))) as hub:
+        assert hub.newcomers() == ()
+        first = Subscriber(hub.endpoint, str(tmp_path), device=b"devA", is_new=True)
+
+        def welcomes(subscriber: Subscriber) -> bool:
+            hub.poll()
+            for fd, name in itertools.product(hub.silent(), hub.newcomers()):
+                hub.meet(fd, name, b"welcome")
+            return subscriber.receive(0.0) == b"welcome"
+
+        assert until(lambda: welcomes(first))
+        shared = introduce_known(hub, first)
+        assert shared == hub.newcomers()[7]
+        second = Subscriber(hub.endpoint, str(tmp_path), device=b"devB", is_new=True)
+        assert introduce_known(hub, second) == shared
+        # The first one is cut off, and is there again by its own name.
+        assert until(lambda: bool(hub.poll() is None or first.receive(0.0) or first.connections == 2))
+        assert introduce_known(hub, first) == routing_name(b"devA")
+        assert arrives(hub, shared, second, b"to the second")
+        assert arrives(hub, routing_name(b"devA"), first, b"to the first")
+        first.close()
+        second.close()
 
 
 def test_a_receiver_that_fell_silent_is_followed_to_its_new_connection(

@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 
 from facewire_export import baselines  # noqa: E402
 from facewire_export.dataset import DatasetError  # noqa: E402
+from facewire_export.pipelines import pictures_of, square  # noqa: E402
 from facewire_export.train import TASKS, add_train_arguments, main  # noqa: E402
 from facewire_export.training.representations import REPRESENTATIONS  # noqa: E402
 
@@ -90,6 +91,32 @@ def test_baselines_take_steps_of_both_phases_and_are_compared(clips: Path, tmp_p
     assert [r["payload"]["numbers"] for r in results.values()] == [20, 20, 60, 36]
     assert len({r["scores"]["held"]["psnr"] for r in results.values()}) == 1
     assert "| vid2vid3d | 36 | 1152 |" in (tmp_path / "results" / "table.md").read_text()
+
+
+@needs_weights
+def test_repair_learns_from_what_is_sent(tmp_path: Path, clips: Path) -> None:
+    for name in ("train", "val"):
+        (tmp_path / name).mkdir()
+        with av.open(str(tmp_path / name / "face.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width = stream.height = 512
+            stream.pix_fmt = "yuv420p"
+            for picture in pictures_of("sample:", 50):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(square(picture, 512), "rgb24")))
+            container.mux(stream.encode())
+    start = ROOT / "models_onnx" / "compact"
+    arguments = ["--task", "animator", "--as-sent", "--start", str(start), "--steps", "2"]
+    assert main(options(tmp_path, tmp_path, *arguments)) == 0
+    record = json.loads((tmp_path / "animator.json").read_text())
+    assert set(record["held_out"]) >= {"lpips_shown", "lpips_mouth", "lpips_warped"}
+    before = torch.load(start / "animator.pt", weights_only=True)["average"]
+    after = torch.load(tmp_path / "animator.last.pt", weights_only=True)["networks"]
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    changed_motion = [key for key in before if ".motion." in key and not torch.equal(before[key], after[key])]
+    assert changed == {"pivot_encoder", "generator"}
+    assert changed_motion == []
+    with pytest.raises(DatasetError, match="none of these clips"):
+        main(options(clips, tmp_path / "noise", *arguments))
 
 
 def test_baselines_begin_from_scratch_and_alone(clips: Path, tmp_path: Path) -> None:

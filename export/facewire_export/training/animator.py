@@ -40,8 +40,6 @@ class AnimatorSettings:
     window: int = 128
     """Side of the window that the repair network is trained on; 256 is the whole picture."""
     equivariance: float = 2.0
-    repair_only: bool = False
-    """Leave keypoints and motion as they are: twice the steps an hour for the part that paints."""
     mesh_flow: float = 10.0
     """Weight of the face mesh as a teacher of motion."""
     feature_weight: float = 5.0
@@ -102,8 +100,6 @@ class AnimatorTask:
 
     def loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """One batch; which phase depends on the step."""
-        if self.settings.repair_only:
-            return self._repair_loss(rng)
         if step < self.settings.motion_steps:
             return self._motion_loss(step, rng)
         return self._full_loss(step, rng)
@@ -155,16 +151,6 @@ class AnimatorTask:
         total, figures = self._window_loss(pair, features, motion, rng)
         total = total + taught + s.equivariance * equivariance
         return total, {**figures, **motion_figures, "equivariance": equivariance.item()}
-
-    def _repair_loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        pair = draw(rng, self.pool, self.settings.batch, CODED_SIZE)
-        features = self.networks["pivot_encoder"](pair.pivot)
-        for frozen in (self.networks["keypoints"], self.generator.motion):
-            frozen.eval()
-        with torch.no_grad():
-            k_pivot, k_driving = self.networks["keypoints"](F.avg_pool2d(torch.cat(pair[:2]), 2)).chunk(2)
-            motion = self.generator.motion(features.small, k_pivot, k_driving)
-        return self._window_loss(pair, features, motion, rng)
 
     def _window_loss(
         self,

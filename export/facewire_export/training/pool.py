@@ -35,6 +35,8 @@ class Pool:
     device: torch.device
     resident: list[Tensor] | None
     """On a GPU: each clip's frames as uint8 [n, size, size, 3] in its memory."""
+    place: Path
+    """The folder in the cache."""
 
     def frames(self, chosen: list[tuple[int, int]]) -> Tensor:
         """Pictures for (clip, frame) pairs: float32 [B, 3, size, size] in [0, 1] on the pool's device."""
@@ -86,4 +88,4 @@ def open_pool(
     resident = None
     if device.type == "cuda":
         resident = [torch.from_numpy(np.ascontiguousarray(c.frames)).to(device) for c in clips]
-    return Pool(clips, [ten_points(c.landmarks) for c in clips], device, resident)
+    return Pool(clips, [ten_points(c.landmarks) for c in clips], device, resident, place)
