@@ -22,7 +22,7 @@ from facewire.errors import PacketError
 from facewire.networks import Networks
 from facewire.planes import Planes
 from facewire.scenes import coded_size, scene_feeds
-from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
+from facewire.types import MAX_BETWEEN, Between, Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
 from facewire.wire.keypoints import from_grid
 from facewire.wire.mouth import Place, stretch
 from facewire.wire.pivot import decode_whole
@@ -32,8 +32,6 @@ MAX_EPOCHS = 8
 """Epochs of the stream that are remembered; bundles of older ones are dropped."""
 MAX_SCENES = 3
 """Encoded pivots kept ready (a few MB each): a sender that goes back to an earlier pivot costs nothing."""
-MAX_BETWEEN = 3
-"""Most frames that are interpolated; a wider gap is a loss and is left to the playout, which holds."""
 NOWHERE: NDArray[np.float32] = np.full((1, 2, FIELD, FIELD), 9.0, np.float32)
 """The displacement before the first: so far away that nothing is held back by it."""
 NOWHERE.setflags(write=False)
@@ -286,7 +284,7 @@ class Animator:
     def _frame(self, frame: KeypointFrame, epoch: Epoch, scene: _Scene, hurry: bool) -> Iterator[Rebuilt]:
         before = self._last
         between = 0 if before is None else frame.number - before.number - 1
-        if between > MAX_BETWEEN:
+        if between > MAX_BETWEEN:  # a loss: it is left to the playout, which holds
             self.counters.missing += between
             between = 0
         first = frame.number - between
@@ -314,7 +312,9 @@ class Animator:
             else:
                 self.counters.interpolated += between
                 shares = (np.arange(between, dtype=np.float32) + 1) / (between + 1)
-                middles = [self._between(scene, before, node, share) for share in shares]
+                # Where a frame before this one got lost, others lie between than was thought.
+                said = frame.between if len(frame.between) == between else (None,) * between
+                middles = [self._between(scene, before, node, *one) for one in zip(shares, said, strict=True)]
             for number, planes in enumerate(middles, first):
                 yield Rebuilt(number, number / epoch.fps, planes, True)
         yield Rebuilt(node.number, node.number / epoch.fps, node.planes, False)
@@ -333,16 +333,20 @@ class Animator:
         feeds["displacement_before"] = NOWHERE if before is None else before.layers.get("displacement", NOWHERE)
         return self.networks["generator"].run({**scene, **feeds})
 
-    def _between(self, scene: _Scene, before: _Node, after: _Node, share: np.float32) -> Planes:
+    def _between(
+        self, scene: _Scene, before: _Node, after: _Node, share: np.float32, said: Between | None
+    ) -> Planes:
         """The picture that is `share` of the way from one keypoint frame to the next of the same pivot."""
-        same = scene.of((before if share < 0.5 else after).shut)
+        mouth, shut = said or Between(0, (before if share < 0.5 else after).shut)
+        same = scene.of(shut)
         interpolator = self.networks.get("interpolator")
         if interpolator is None:
             points = np.asarray(before.points + (after.points - before.points) * share, np.float32)
             deformation = before.deformation + (after.deformation - before.deformation) * share
-            apart = stretch(scene.mouth, round(before.mouth + (after.mouth - before.mouth) * float(share)))
+            half_way = before.mouth + (after.mouth - before.mouth) * float(share)
+            apart = stretch(scene.mouth, round(half_way) + mouth)
             return self._generate(same, points, deformation, apart, None)["picture"]
-        feeds: dict[str, NDArray[Any]] = {**same, "share": np.array([share])}
+        feeds: dict[str, NDArray[Any]] = {**same, "share": np.array([share]), "stretch": stretch(scene.mouth, mouth)}
         for when, node in (("before", before), ("after", after)):
             feeds.update({f"{name}_{when}": value for name, value in node.layers.items()})
         return interpolator.run(feeds)["between"]

@@ -252,7 +252,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     profile = config.link()
     rate = profile.ceiling_kbps * 1000 / 8
     link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=SEND_BUFFER, rate=rate)
-    background = ThreadPoolExecutor(1, "finer")
+    background, beside = ThreadPoolExecutor(1, "finer"), ThreadPoolExecutor(1, "faces")
     notifier = Notifier()
     try:
         asked = config.pivots
@@ -267,6 +267,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
                 limits,
                 paced=True,
                 background=background,
+                beside=beside,
             )
             shelf = Shelf(config.cache_directory(), profile.pivot_bytes)
             encoding.recall(shelf.offer())
@@ -296,5 +297,6 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
         encoder.run()
     finally:
         background.shutdown()
+        beside.shutdown()
         notifier.stopping()
     return 0

@@ -26,7 +26,8 @@ from facewire.choosing import Choosing, Meter
 from facewire.deformation import Fit, Fitter, Movement, displacements, fit_bundle
 from facewire.face.crop import cut
 from facewire.face.mesh import Landmarks, eye_opening
-from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
+from facewire.glances import Glances
+from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, blinking, bundle, find_points
 from facewire.lips import Lips, spoken
 from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Taken, preset
@@ -43,7 +44,8 @@ from facewire.wire.pivot import slices
 class Encoding:
     """The steps for one stream. Raises ModelError.
 
-    stream: 32-bit number that names it, random if None. paced: see above. background: see finer.Originals.
+    stream: 32-bit number that names it, random if None. paced: see above. background: see finer.Originals; beside: see
+    Glances.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Encoding:
         stream: int | None = None,
         paced: bool = False,
         background: Executor | None = None,
+        beside: Executor | None = None,
     ) -> None:
         self.profile = profile
         self.fps = fps
@@ -82,10 +85,10 @@ class Encoding:
         """Whether deformations are fitted, where the profile has any: most of the work of a frame."""
         self._gathered: list[tuple[int, Points | None, Picture | None]] = []
         """Frames of the next bundle: number, keypoints (None: no face), what was coded, where it is still needed."""
-        self._shut: set[int] = set()
-        """Those among them with shut eyes."""
-        self._faces: dict[int, Landmarks] = {}
-        """Their landmarks, where they are needed."""
+        self._glances = Glances(self._choosing.face, beside)
+        """Their faces, and those of the frames between, where they are needed."""
+        self._gate: float | None = None
+        """The opening of the eyes below which they are shut in the running epoch; None: its pivot has no shut ones."""
         self._mouthed: bytes | None = None
         """The running epoch's pivot, if it says where its mouth is and lips can be followed."""
         self._lips: Lips | None = None
@@ -135,7 +138,10 @@ class Encoding:
         self._watch.update(frame.picture, self.number, at_once=not self._has_begun())
         if not self._has_begun() and not self._watch.stable:
             return []
-        return self._code(frame.picture) if self.number >= self._next else []
+        if self.number >= self._next:
+            return self._code(frame.picture)
+        self._glance(frame.picture)
+        return []
 
     def flush(self) -> list[Message]:
         """The end of the stream: the last frame becomes a keypoint frame, what was gathered is given out."""
@@ -246,6 +252,7 @@ class Encoding:
         self._fitter, self._lips, self._movement = None, None, None
         follows = "motion" in self._networks.sessions and split(taken.data).mouth is not None
         self._mouthed = taken.data if follows else None
+        self._gate = self._choosing.gate
         self._gather(points, coded)
         return [*out, self._epoch]
 
@@ -262,15 +269,20 @@ class Encoding:
     def _find(self, coded: Picture) -> Points:
         return find_points(self._keypoints, coded)
 
+    def _glance(self, picture: Picture) -> None:
+        """Of a frame that a receiver makes up only lips and eyes are looked at."""
+        if self._mouthed is None or not self.deforming:
+            return
+        coded = self._by_running_crop(picture, None, None)
+        if coded is not None:
+            self._glances.at(self.number, coded)
+
     def _gather(self, points: Points | None, coded: Picture | None) -> None:
         self._gathered.append((self.number, points, coded if self._fittable is not None else None))
-        gate = self._choosing.gate
-        looks = self.profile.keypoint_step and (gate is not None or (self._mouthed is not None and self.deforming))
-        face = self._choosing.face(coded) if looks and points is not None and coded is not None else None
-        if face is not None:
-            self._faces[self.number] = face
-        if face is not None and gate is not None and eye_opening(face) < gate:
-            self._shut.add(self.number)
+        follows = self._mouthed is not None and self.deforming
+        looks = self.profile.keypoint_step and (self._gate is not None or follows)
+        if looks and points is not None and coded is not None:
+            self._glances.at(self.number, coded)
         counters = self._counters
         self._counters = replace(
             counters, keypoint_frames=counters.keypoint_frames + 1, held=counters.held + (points is None)
@@ -281,23 +293,26 @@ class Encoding:
 
     def _take_gathered(self) -> list[Message]:
         gathered, self._gathered = self._gathered, []
-        shut, self._shut = self._shut, set()
-        faces, self._faces = self._faces, {}
         epoch = self._epoch
         if not gathered or epoch is None:
+            self._glances.take()
             return []
         seen = [(number, points) for number, points, _ in gathered]
-        message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps), shut)
-        if not self.deforming or epoch.reference is None or (self._choosing.pending is not None and not self.refining):
-            return [message]  # a pivot on its way needs the bytes more
-        if self._fittable is None or not self.profile.live_deformation:
-            return [self._spoken(message, epoch, faces)]
-        pictures = {number: coded for number, _, coded in gathered if coded is not None}
-        if self._fitter is None:
-            self._fitter = Fitter(self._networks, *self._fittable)
-        fitted = fit_bundle(self._fitter, message, epoch, pictures)
-        (message,) = deformed([message], [fitted], self._fitter.kind, self.profile.live_deformation_bytes)
-        return [self._spoken(message, epoch, faces, fitted)]
+        message = bundle(epoch, seen if epoch.reference is None else calmed(seen, self.fps))
+        # A pivot on its way needs the bytes more.
+        plain = epoch.reference is None or (self._choosing.pending is not None and not self.refining)
+        deforms = self.deforming and not plain and self.profile.live_deformation > 0
+        fitted: list[Fit] | None = None
+        if deforms and self._fittable is not None:
+            pictures = {number: coded for number, _, coded in gathered if coded is not None}
+            self._fitter = self._fitter or Fitter(self._networks, *self._fittable)
+            fitted = fit_bundle(self._fitter, message, epoch, pictures)
+        faces = self._glances.take()  # looked for meanwhile
+        if self._gate is not None:
+            message = blinking(message, {n for n, face in faces.items() if eye_opening(face) < self._gate})
+        if fitted is not None and self._fitter is not None:
+            (message,) = deformed([message], [fitted], self._fitter.kind, self.profile.live_deformation_bytes)
+        return [message if plain or not self.deforming else self._spoken(message, epoch, faces, fitted)]
 
     def _spoken(
         self, message: Bundle, epoch: Epoch, faces: Mapping[int, Landmarks], fitted: Sequence[Fit] | None = None
@@ -312,7 +327,7 @@ class Encoding:
         else:
             self._movement = self._movement or Movement(self._networks, self._mouthed)
             moved = self._movement.of_bundle(message, epoch)
-        return spoken(message, moved, self._lips, faces, CODED_SIZE)
+        return spoken(message, moved, self._lips, faces, CODED_SIZE, self._gate)
 
 
 def open_encoding(
@@ -325,6 +340,7 @@ def open_encoding(
     paced: bool = False,
     networks: Networks | None = None,
     background: Executor | None = None,
+    beside: Executor | None = None,
 ) -> Encoding:
     """Encoding with the real parts: installed networks, MediaPipe. Raises ModelError, MissingDependency.
 
@@ -336,6 +352,5 @@ def open_encoding(
 
     networks = networks or open_networks(models, threads, ENCODER)
     policy = PivotPolicy(profile.pivot_interval, fps, preset(pivots, limits or Limits()), pivots != "first")
-    return Encoding(
-        networks, profile, FaceFinder(), SceneMeter(networks.get("background")), fps, policy, None, paced, background
-    )
+    meter = SceneMeter(networks.get("background"))
+    return Encoding(networks, profile, FaceFinder(), meter, fps, policy, None, paced, background, beside)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,11 +52,8 @@ def find_points(network: Session, coded: Picture) -> Points:
     return np.asarray(network.run({"picture": planes})["keypoints"][0], np.float32)
 
 
-def bundle(
-    epoch: Epoch, frames: Sequence[tuple[int, Points | None]], shut: Collection[int] = frozenset()
-) -> Bundle:
-    """One message of keypoint frames: numbers with points float [10, 2], or None where there was no face. shut: numbers
-    of those with shut eyes."""
+def bundle(epoch: Epoch, frames: Sequence[tuple[int, Points | None]]) -> Bundle:
+    """One message of keypoint frames: numbers with points float [10, 2], or None where there was no face."""
     found = [points for _, points in frames if points is not None]
     raw = epoch.reference is None
     settled: Iterator[Any] = iter(found if epoch.reference is None else settle(found, epoch.step, epoch.reference))
@@ -65,5 +62,11 @@ def bundle(
     for number, seen in frames:
         if seen is not None:
             points = next(settled)
-        out.append(KeypointFrame(number, points, seen is None, shut=seen is not None and number in shut))
+        out.append(KeypointFrame(number, points, seen is None))
     return Bundle(epoch.number, tuple(out))
+
+
+def blinking(message: Bundle, shut: Collection[int]) -> Bundle:
+    """A bundle whose frames of these numbers have shut eyes."""
+    frames = (replace(frame, shut=frame.number in shut and not frame.low_confidence) for frame in message.frames)
+    return replace(message, frames=tuple(frames))

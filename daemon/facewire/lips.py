@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facewire.face.mesh import Landmarks
-from facewire.types import Bundle, Picture
+from facewire.face.mesh import Landmarks, eye_opening
+from facewire.types import MAX_BETWEEN, Between, Bundle, KeypointFrame, Picture
 from facewire.wire.mouth import LIMIT, PLACE_BYTES, Place, stretch
 from facewire.wire.pivot import FINAL_SPEED, add_mouth, decode_whole, encode_pivot
 
 EXTRA_BYTES = 1 + PLACE_BYTES
 """What a mouth's place adds to a coded pivot."""
-FRAME_BYTES = 0.4
-"""What a frame's mouth takes, on average."""
+FRAME_BYTES = 0.8
+"""What a frame's mouth takes, and what is said of those between, on average."""
 CALM = 0.8
 """An amount stays as it is while the wanted one is no further away (steps)."""
 _CORNERS, _MEETING = (78, 308), (13, 14)
@@ -38,6 +39,7 @@ _ASTRIDE = 0.05
 mouth: it is far off, and nothing is to be stretched."""
 
 Array = NDArray[np.float64]
+Field = NDArray[np.float32]
 
 
 def place_of(face: Landmarks, side: int) -> Place | None:
@@ -67,8 +69,20 @@ def with_mouth(data: bytes, face: Landmarks | None, side: int = 256) -> bytes:
     return data if place is None else add_mouth(data, place)
 
 
+class _Last(NamedTuple):
+    """The frame before: its number, its eyes, its displacement with what is said of its lips."""
+
+    number: int
+    shut: bool
+    moved: Field
+
+
 class Lips:
-    """The lips of one pivot. landmarks: finds a face in a coded picture."""
+    """The lips of one pivot, in order of frames. landmarks: finds a face in a coded picture.
+
+    Displacements are float32 [2, 64, 64] half crops, without what is said of lips; faces are landmarks in a picture of
+    a given side.
+    """
 
     def __init__(self, pivot: bytes, landmarks: Callable[[Picture], Landmarks | None]) -> None:
         shown = decode_whole(pivot)
@@ -77,39 +91,93 @@ class Lips:
         """Where it is, and how far its lips are apart."""
         if shown.mouth is not None and face is not None:
             self._mouth = shown.mouth, _gap(*_edges(face, shown.picture.shape[0]), shown.mouth)
-        self._last = 0
+        self._amount = 0
+        self._before: _Last | None = None
 
-    def amount(self, displacement: NDArray[np.float32], face: Landmarks | None, side: int) -> int:
-        """By how much a frame's lips have to come together (wire.mouth), in order of frames; displacement: float32
-        [2, 64, 64] half crops, without that; face: its landmarks in a picture of that side, None where none was found.
-        """
-        if self._mouth is None:
-            return 0
-        if face is not None:
+    def amount(self, displacement: Field, face: Landmarks | None, side: int) -> int:
+        """By how much a frame's lips have to come together (wire.mouth). face: None where none was found."""
+        if self._mouth is not None and face is not None:
             wanted = _wanted(*self._mouth, displacement, face, side)
-            if abs(wanted - self._last) > CALM:
-                self._last = round(wanted)
-        return self._last
+            if abs(wanted - self._amount) > CALM:
+                self._amount = round(wanted)
+        return self._amount
+
+    def between(
+        self, frame: KeypointFrame, displacement: Field, faces: Mapping[int, Landmarks], side: int, gate: float | None
+    ) -> tuple[tuple[Between, ...], bool]:
+        """What is true of the frames that a receiver makes up before this one, and whether it would think otherwise; ()
+        where it makes up none. faces: theirs, by number; gate: the opening of the eyes below which they are shut."""
+        if self._mouth is not None:
+            displacement = stretched(displacement, stretch(self._mouth[0], frame.mouth))
+        before, self._before = self._before, _Last(frame.number, frame.shut, displacement)
+        if before is None or not 1 < frame.number - before.number <= MAX_BETWEEN + 1:
+            return (), False
+        found, usual = [], []
+        for number in range(before.number + 1, frame.number):
+            share = (number - before.number) / (frame.number - before.number)
+            mouth, shut = 0, before.shut if share < 0.5 else frame.shut
+            usual.append(Between(mouth, shut))
+            face = faces.get(number)
+            if face is not None and self._mouth is not None:
+                mixed = before.moved + (displacement - before.moved) * np.float32(share)
+                wanted = _wanted(*self._mouth, mixed, face, side)
+                mouth = round(wanted) if abs(wanted) > CALM else 0
+            if face is not None and gate is not None and before.shut != frame.shut:
+                shut = eye_opening(face) < gate
+            found.append(Between(mouth, shut))
+        return tuple(found), found != usual
+
+    def held(self, number: int) -> None:
+        """A receiver holds its picture in this frame."""
+        if self._before is not None:
+            self._before = self._before._replace(number=number)
 
 
 def spoken(
     message: Bundle,
-    displacements: Sequence[NDArray[np.float32]],
+    displacements: Sequence[Field],
     lips: Lips,
     faces: Mapping[int, Landmarks],
     side: int,
+    gate: float | None = None,
 ) -> Bundle:
     """A bundle with mouths. displacements: of its frames that are not of low confidence (facewire.deformation); faces:
-    their landmarks, by frame number, in pictures of that side."""
-    found, frames = iter(displacements), []
+    by frame number, interpolated ones included, as far as they were looked at; gate: see Lips.between."""
+    moved, frames, said, is_news = iter(displacements), [], [], False
     for frame in message.frames:
-        if not frame.low_confidence:
-            frame = replace(frame, mouth=lips.amount(next(found), faces.get(frame.number), side))
+        between: tuple[Between, ...] = ()
+        if frame.low_confidence:
+            lips.held(frame.number)
+        else:
+            displacement = next(moved)
+            frame = replace(frame, mouth=lips.amount(displacement, faces.get(frame.number), side))
+            between, differs = lips.between(frame, displacement, faces, side, gate)
+            is_news = is_news or differs
         frames.append(frame)
+        said.append(between)
+    if is_news:
+        most = max(len(between) for between in said)
+        frames = [
+            frame
+            if frame.low_confidence
+            else replace(frame, between=between if len(between) == most else (Between(0, frame.shut),) * most)
+            for frame, between in zip(frames, said, strict=True)
+        ]
     return replace(message, frames=tuple(frames))
 
 
-def _wanted(place: Place, gap: Array, displacement: NDArray[np.float32], face: Landmarks, side: int) -> float:
+def stretched(displacement: Field, parts: NDArray[np.float32]) -> Field:
+    """What a receiver's networks make of a displacement where lips are stretched. parts: wire.mouth.stretch."""
+    if not parts.any():
+        return displacement
+    side = displacement.shape[-1]
+    rows, columns = (np.mgrid[0:side, 0:side].astype(np.float32) + 0.5) * (2 / side) - 1
+    away = np.stack([columns, rows], -1) + displacement.transpose(1, 2, 0)
+    felt = _felt(away.reshape(-1, 2).astype(np.float64), parts[0].astype(np.float64)).reshape(side, side)
+    return np.asarray(displacement + parts[0, 6:8, np.newaxis, np.newaxis] * felt, np.float32)
+
+
+def _wanted(place: Place, gap: Array, displacement: Field, face: Landmarks, side: int) -> float:
     """The amount that puts the lips as far apart as they are in the pivot, in least squares."""
     upper, lower = (taken_from(displacement, edge) for edge in _edges(face, side))
     missing = gap - _gap(upper, lower, place)
@@ -121,7 +189,7 @@ def _wanted(place: Place, gap: Array, displacement: NDArray[np.float32], face: L
     return min(max(amount, -LIMIT), LIMIT)
 
 
-def taken_from(displacement: NDArray[np.float32], places: Array) -> Array:
+def taken_from(displacement: Field, places: Array) -> Array:
     """Where in the pivot a displacement float32 [2, 64, 64] takes places [n, 2] from; all in half crops."""
     side = displacement.shape[-1]
     columns, rows = ((places.T[:, np.newaxis] + 1) * (side / 2) - 0.5).astype(np.float32)
@@ -148,7 +216,11 @@ def _gap(upper: Array, lower: Array, place: Place) -> Array:
 
 def _reach(places: Array, place: Place, way: int) -> Array:
     """The part of a stretch that is felt at places of the pivot, where it shuts (way 1) or opens (-1); wire.mouth."""
-    (parts,) = stretch(place, way).astype(np.float64)
+    return _felt(places, stretch(place, way)[0].astype(np.float64))
+
+
+def _felt(places: Array, parts: Array) -> Array:
+    """The part of a stretch [9] that is felt at places [n, 2]."""
     away = places - parts[0:2]
     u, v = away @ parts[2:4], away @ parts[4:6]
     return np.asarray(np.tanh(parts[8] * v) * np.exp(-u * u - v * v / 2))

@@ -28,7 +28,7 @@ from facewire.deformation import Fitter, displacements, fit_bundle
 from facewire.face.crop import cut
 from facewire.face.mesh import Landmarks
 from facewire.face.pose import head_pose
-from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, bundle, find_points
+from facewire.keyframes import CODED_SIZE, EncodingCounters, Numbers, blinking, bundle, find_points
 from facewire.lids import blinks, lidded
 from facewire.lips import FRAME_BYTES, Lips, encode_face, spoken
 from facewire.networks import SENDER, Networks, open_networks
@@ -98,6 +98,8 @@ class Lookahead:
         self._landmarks = landmarks
         self._portraits: dict[int, Portrait] = {}
         """The running stretch's pictures with what is known of their faces, by frame number."""
+        self._glances: dict[int, Landmarks] = {}
+        """Faces of the frames between, by number."""
         self._origins: dict[bytes, int] = {}
         """Which frame of it a pivot was coded from."""
         self._epoch: Epoch | None = None
@@ -120,6 +122,8 @@ class Lookahead:
         self._waiting = frame if begun or self._watch.stable else None
         if self._waiting is not None and number >= self._next:
             out += self._take(frame.picture, number)
+        elif self._waiting is not None:
+            self._glance(frame.picture, number)
         return out
 
     def flush(self) -> list[Message]:
@@ -149,6 +153,18 @@ class Lookahead:
             self._goes_on = True
         return out
 
+    def _glance(self, picture: Picture, number: int) -> None:
+        """Of a frame between only the lips are looked at."""
+        if self._crop is not None and self._watch.face_seen:
+            face = self._find_face(cut(picture, self._crop, CODED_SIZE))
+            if face is not None:
+                self._glances[number] = face
+
+    def _find_face(self, coded: Picture) -> Landmarks | None:
+        if self._landmarks is None or not self._profile.keypoint_step or not self._profile.deformation:
+            return None  # the last: keypoints alone are asked for
+        return self._landmarks(coded)
+
     def _end_stretch(self) -> list[Message]:
         stretch, self._stretch = self._stretch, []
         goes_on, self._goes_on = self._goes_on, False
@@ -165,6 +181,7 @@ class Lookahead:
         runs = groupby(zip(stretch, pivots, strict=True), key=lambda pair: pair[1])
         for kept, run in runs:
             out += self._say([seen for seen, _ in run], kept)
+        self._glances = {}
         return out
 
     def _choose(self, stretch: Sequence[Seen], goes_on: bool) -> list[Kept] | None:
@@ -189,11 +206,9 @@ class Lookahead:
         return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded, best).choice()
 
     def _looked_at(self, stretch: Sequence[Seen]) -> dict[int, Portrait]:
-        if self._landmarks is None or not self._profile.keypoint_step or not self._profile.deformation:
-            return {}  # the last: keypoints alone are asked for
         out = {}
         for seen in stretch:
-            face = None if seen.coded is None else self._landmarks(seen.coded)
+            face = None if seen.coded is None else self._find_face(seen.coded)
             if seen.coded is not None and face is not None:
                 out[seen.number] = Portrait(seen.coded, Scene(head_pose(face, CODED_SIZE), face=face))
         return out
@@ -265,7 +280,8 @@ class Lookahead:
         most = min(MAX_BUNDLE_FRAMES, most_frames(self._profile.deformation))
         seen_points = [(seen.number, seen.points if kept is not None else None) for seen in run]
         shut = {seen.number for seen in run if kept is not None and self._are_shut(seen.number, kept)}
-        bundles = [bundle(epoch, seen_points[at : at + most], shut) for at in range(0, len(run), most)]
+        parts = (seen_points[at : at + most] for at in range(0, len(run), most))
+        bundles = [blinking(bundle(epoch, part), shut) for part in parts]
         if self._deforms and kept is not None:
             bundles = self._deformed(bundles, run, epoch, kept)
         for part in bundles:
@@ -301,9 +317,9 @@ class Lookahead:
         out = deformed(bundles, fitted, fitter.kind, self._profile.deformation_bytes)
         if lips is None:
             return out
-        faces = {seen.number: face for seen in run if (face := self._face(seen.number)) is not None}
+        faces = self._glances | {seen.number: face for seen in run if (face := self._face(seen.number)) is not None}
         return [
-            spoken(part, displacements(part, fits), lips, faces, CODED_SIZE)
+            spoken(part, displacements(part, fits), lips, faces, CODED_SIZE, kept.gate)
             for part, fits in zip(out, fitted, strict=True)
         ]
 

@@ -7,7 +7,7 @@ from the start of the stream, so interpolated frames have numbers too.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ GridDeformation = NDArray[np.int16]
 """int16 [2, n, n]: displacements in x and in y at the nodes of a grid over the crop, in steps (wire.deformation)."""
 
 KEYPOINTS = 10
+MAX_BETWEEN = 3
+"""Most frames that are interpolated between two keypoint frames."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ class Crop:
     side: int
 
 
+class Between(NamedTuple):
+    """What is said of an interpolated frame. mouth: as in KeypointFrame, beyond what lies at its place between the
+    neighbours' mouths; shut: whether its eyes are (where nothing is said: as in the nearer neighbour, the later of
+    two)."""
+
+    mouth: int = 0
+    shut: bool = False
+
+
 @dataclass(frozen=True)
 class KeypointFrame:
     """Keypoints of one frame as they are sent."""
@@ -66,6 +77,8 @@ class KeypointFrame:
     mouth: int = 0
     """By how much what lies above and below the pivot's lips is taken from further away (wire.mouth), pixels of 256;
     under the same conditions."""
+    between: tuple[Between, ...] = ()
+    """What is said of the interpolated frames before it, in order; of all frames of a bundle as many, or of none."""
 
 
 @dataclass(frozen=True)

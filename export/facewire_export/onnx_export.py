@@ -103,9 +103,9 @@ class FlatInterpolator(nn.Module):
         super().__init__()
         self.inner = Interpolator()
 
-    def forward(self, pivot: Tensor, *layers_and_share: Tensor) -> Tensor:
-        *layers, share = layers_and_share
-        picture: Tensor = self.inner(pivot, Layers(*layers[:3]), Layers(*layers[3:]), share)
+    def forward(self, pivot: Tensor, *rest: Tensor) -> Tensor:
+        *layers, share, stretch = rest
+        picture: Tensor = self.inner(pivot, Layers(*layers[:3]), Layers(*layers[3:]), share, stretch)
         return picture.clamp(0, 1)
 
 
@@ -196,7 +196,8 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         ),
         Graph("restorer", Clamped(alone["restorer"]), {"pivot": pivot}, ("restored",)),
         Graph(
-            "interpolator", FlatInterpolator(), {"pivot": pivot, **between, "share": torch.tensor([0.5])}, ("between",)
+            "interpolator", FlatInterpolator(),
+            {"pivot": pivot, **between, "share": torch.tensor([0.5]), "stretch": stretch}, ("between",),
         ),
         Graph("upscaler", Clamped(alone["upscaler"]), {"patch": torch.rand(2, 3, PATCH, PATCH)}, ("sharp",), True),
         Graph(

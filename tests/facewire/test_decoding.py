@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facewire.decoding import Decoding
-from facewire.networks import Networks, open_networks
-from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, Points, ShownFrame
+from facewire.networks import Networks, Session, open_networks
+from facewire.types import Between, Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, Points, ShownFrame
 from facewire.wire.keypoints import to_grid
-from facewire.wire.pivot import add_lids, content_id, encode_pivot
+from facewire.wire.mouth import Place, stretch
+from facewire.wire.pivot import add_lids, add_mouth, content_id, encode_pivot
 from facewire.wire.pivot_store import PivotCache
 
 STEP = 0.5
@@ -20,6 +23,21 @@ STEP = 0.5
 @pytest.fixture(scope="module")
 def networks(tiny_models: Path) -> Networks:
     return open_networks(tiny_models)
+
+
+@dataclass
+class Watched:
+    """A session whose feeds are kept."""
+
+    inner: Session
+    fed: list[Mapping[str, NDArray[Any]]]
+
+    def __post_init__(self) -> None:
+        self.inputs, self.outputs = self.inner.inputs, self.inner.outputs
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        self.fed.append(inputs)
+        return self.inner.run(inputs)
 
 
 def grey(level: int) -> Picture:
@@ -102,6 +120,27 @@ def test_a_frame_with_shut_eyes_is_made_from_the_second_picture(networks: Networ
     assert eyes[6] == pytest.approx(60, abs=6)
     frames = run(started(networks), bundle(shut))  # a pivot that has no second picture
     assert [level(frame) for frame in frames] == pytest.approx([60] * 7, abs=2)
+
+
+def test_a_middle_is_made_as_it_is_said(networks: Networks) -> None:
+    """Eyes open late, and lips: what the interpolator, or without one the generator, is fed."""
+    blinking = add_lids(DARK, 64, 64, np.full((64, 96, 3), 180, np.uint8), 800)
+    assert blinking is not None
+    pivot = add_mouth(blinking, Place((108, 160), (148, 160)))
+    first = replace(keypoints(0), mouth=2)
+    for name in ("interpolator", "generator"):
+        fed: list[Mapping[str, NDArray[Any]]] = []
+        sessions = {n: s for n, s in networks.sessions.items() if name == "interpolator" or n != "interpolator"}
+        decoding = Decoding(Networks(networks.id, {**sessions, name: Watched(networks[name], fed)}), 128)
+        run(decoding, epoch(networks, pivot), *slices(pivot))
+        second = replace(keypoints(2), mouth=4, shut=True, between=(Between(-1, False),))
+        run(decoding, bundle([first, second]))
+        mouth = -1 if name == "interpolator" else 2
+        assert fed[-1]["stretch"] == pytest.approx(stretch(Place((108, 160), (148, 160)), mouth))
+        assert fed[-1]["pivot"][0, 0, 48, 55] == pytest.approx(60 / 255, abs=0.05)
+        run(decoding, bundle([replace(keypoints(5), mouth=4, between=(Between(-1, True),))]))  # one got lost
+        assert not fed[-1]["stretch"].any() or name == "generator"
+        assert fed[-1]["pivot"][0, 0, 48, 55] == pytest.approx(60 / 255, abs=0.05)
 
 
 def test_bundles_join_and_an_odd_last_frame_is_not_lost(networks: Networks) -> None:

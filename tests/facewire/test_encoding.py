@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from facewire.ladder import shaped
 from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
 from facewire.profiles import profile
-from facewire.types import Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
+from facewire.types import Between, Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.keypoints import from_grid
 from facewire.wire.packets import pack, parse
 from facewire.wire.pivot import PivotAssembler, decode_pivot, decode_whole
@@ -103,6 +104,15 @@ class Head:
         return face(self.openness, self.apart)
 
 
+class AtOnce(Executor):
+    """An executor that is never busy: what the fake camera shows changes."""
+
+    def submit(self, work: Any, /, *args: Any, **more: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*args, **more))
+        return done
+
+
 class Bench:
     """An Encoding with its fakes, and a feed of frames."""
 
@@ -114,6 +124,7 @@ class Bench:
         bundle_frames: int = 2,
         unlike: float = float("inf"),  # the camera's picture swings: off where it is not what is tested
         models: Path | None = None,  # of the networks that fit deformations
+        beside: Executor | None = None,
     ) -> None:
         self.keypoints, self.faces, self.head = Keypoints(), Faces(), Head()
         self.shape = SHAPE
@@ -130,6 +141,7 @@ class Bench:
             policy=PivotPolicy(interval, 25.0, Limits(unlike=unlike)),
             stream=7,
             paced=paced,
+            beside=beside,
         )
 
     def feed(self, count: int) -> list[Message]:
@@ -412,6 +424,25 @@ def test_lips_move_where_the_pivot_has_a_mouth(
     bench.feed(8)
     assert {frame.mouth for frame in frames_of(bench.feed(16))} == {0}
     assert bench.head.looks == looks
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_lips_between_two_frames_are_looked_at(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    bench = Bench(models=tiny_models, beside=AtOnce() if beside else None)
+    bench.encoding.profile = replace(bench.encoding.profile, live_deformation=0)
+    still = {"keypoints": np.zeros((1, 10, 2), np.float32)}
+    monkeypatch.setattr(bench.keypoints, "run", lambda _: still)
+    bench.head.apart = 8.0
+    bench.feed(21)
+    told: list[tuple[Between, ...]] = []
+    for number in range(12):  # each fourth frame, an interpolated one, shows shut lips
+        bench.head.apart = 0.0 if number % 4 == 0 else 8.0
+        told += [frame.between for frame in frames_of(bench.feed(1))]
+    spoken = [one[0].mouth for one in told if one]
+    assert len(spoken) >= 4
+    assert min(spoken[0::2]) >= 2 > max(spoken[1::2]) or min(spoken[1::2]) >= 2 > max(spoken[0::2])
 
 
 def test_a_blink_that_was_seen_is_shown_from_then_on() -> None:

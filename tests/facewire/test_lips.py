@@ -7,8 +7,8 @@ import pytest
 from tests.facewire.test_encoding import face
 
 from facewire.face.mesh import Landmarks
-from facewire.lips import CALM, EXTRA_BYTES, Lips, place_of, spoken, taken_from, with_mouth
-from facewire.types import Bundle, KeypointFrame, Picture
+from facewire.lips import CALM, EXTRA_BYTES, Lips, place_of, spoken, stretched, taken_from, with_mouth
+from facewire.types import Between, Bundle, KeypointFrame, Picture
 from facewire.wire.mouth import LIMIT, Place, stretch
 from facewire.wire.pivot import decode_whole, encode_pivot
 
@@ -99,6 +99,68 @@ def test_frames_without_a_face_say_nothing() -> None:
     assert first.mouth > 0
     assert held.mouth == 0
     assert last.mouth < 0
+
+
+def said(message: Bundle, lips: Lips, faces: dict[int, Landmarks], gate: float | None = None) -> list[KeypointFrame]:
+    sure = sum(not frame.low_confidence for frame in message.frames)
+    return [*spoken(message, [NOWHERE] * sure, lips, faces, 256, gate).frames]
+
+
+def line(*numbers: int, low: tuple[int, ...] = (), shut: tuple[int, ...] = ()) -> Bundle:
+    points = np.zeros((10, 2), np.int16)
+    return Bundle(0, tuple(KeypointFrame(n, points, n in low, shut=n in shut) for n in numbers))
+
+
+def test_lips_that_meet_between_two_frames_are_said_to() -> None:
+    faces = {0: face(0.3, 8.0), 1: face(0.3, 1.0), 2: face(0.3, 8.0), 3: face(0.3, 8.0), 4: face(0.3, 8.0)}
+    one = lips(8.0)
+    first, second, third = said(line(0, 2, 4), one, faces)
+    assert [frame.mouth for frame in (first, second, third)] == [0, 0, 0]
+    assert first.between == (Between(),)  # of all as many, or of none
+    assert second.between[0].mouth >= 2
+    assert third.between == (Between(),)
+    (after,) = said(line(6), one, {5: face(0.3, 1.0), 6: face(0.3, 8.0)})  # the frame before is in another bundle
+    assert after.between[0].mouth >= 2
+    assert [frame.between for frame in said(line(8, 10), one, {n: face(0.3, 8.0) for n in range(7, 11)})] == [(), ()]
+
+
+def test_lips_half_way_need_not_be_told() -> None:
+    faces = {0: face(0.3, 2.0), 1: face(0.3, 5.0), 2: face(0.3, 8.0)}
+    assert [frame.between for frame in said(line(0, 2), lips(8.0), faces)] == [(), ()]
+
+
+def test_a_gap_too_wide_or_a_held_picture() -> None:
+    shut = {n: face(0.3, 1.0) for n in range(20)} | {n: face(0.3, 8.0) for n in (0, 2, 7)}
+    one = lips(8.0)
+    *_, last = said(line(0, 2, 7), one, shut)
+    assert last.between == (Between(),)  # nothing is made up in a gap of four
+    held = said(line(9, 11, low=(9,)), lips(8.0), {10: face(0.3, 1.0), 11: face(0.3, 8.0)})
+    assert [frame.between for frame in held] == [(), ()]  # nothing came before
+    held = said(line(9, 11, low=(9,)), one, {10: face(0.3, 1.0), 11: face(0.3, 8.0)})
+    assert held[0].between == ()
+    assert held[1].between[0].mouth >= 2
+
+
+@pytest.mark.parametrize("with_a_mouth", [True, False])
+def test_eyes_that_shut_early_or_late_are_said_to(with_a_mouth: bool) -> None:
+    open_, shut = face(0.3, 8.0), face(0.05, 8.0)
+    one = lips(8.0) if with_a_mouth else Lips(STILL, lambda _: open_)
+    faces = {0: open_, 1: open_, 2: shut, 3: shut, 4: open_}
+    frames = said(line(0, 2, 4, shut=(2,)), one, faces, 0.15)
+    assert [frame.between for frame in frames] == [(Between(),), (Between(0, False),), (Between(0, True),)]
+    frames = said(line(6, 8, 10, shut=(8,)), one, {7: shut, 9: open_}, 0.15)
+    assert [frame.between for frame in frames] == [(), (), ()]  # as the nearer one, the later of two
+
+
+def test_a_receiver_stretches_as_the_sender_thinks() -> None:
+    field = np.random.default_rng(1).normal(0, 0.02, (2, 64, 64)).astype(np.float32)
+    assert stretched(field, stretch(None, 0)) is field
+    part = stretch(Place((108, 160), (148, 160)), 5)
+    places = np.array([[0.0, 0.2], [0.1, 0.3], [-0.1, 0.28]])
+    moved = taken_from(stretched(field, part), places) - taken_from(field, places)
+    assert moved[0, 1] < -0.01  # above the lips: from further up
+    assert moved[1, 1] > 0.01
+    assert np.abs(moved[:, 0]).max() < 1e-6
 
 
 def test_the_pivots_own_lips_are_looked_at_as_they_are_coded() -> None:

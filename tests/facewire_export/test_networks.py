@@ -119,7 +119,7 @@ def test_an_interpolated_frame_lies_between_and_meets_both_ends() -> None:
         return Layers(displacement, torch.ones(1, 1, 256, 256), torch.full((1, 3, 256, 256), move))
 
     def shown(share: float) -> Tensor:
-        made: Tensor = Interpolator()(pivot, layers(0.0), layers(0.25), torch.tensor([share]))
+        made: Tensor = Interpolator()(pivot, layers(0.0), layers(0.25), torch.tensor([share]), torch.zeros(1, 9))
         return made
 
     assert torch.allclose(shown(0.0), pivot, atol=1e-5)
@@ -127,6 +127,23 @@ def test_an_interpolated_frame_lies_between_and_meets_both_ends() -> None:
         inside = slice(0, 256 - 32)
         moved = pivot.roll(-pixels, 3) + 0.25 * share
         assert torch.allclose(shown(share)[..., inside], moved[..., inside], atol=1e-4)
+
+
+def test_an_interpolated_frames_lips_are_stretched_on_top() -> None:
+    pivot = F.interpolate(torch.rand(1, 3, 64, 64), [256, 256], mode="bicubic")
+    some = torch.randn(2, 1, 2, MOTION_SIZE, MOTION_SIZE) * 0.02
+    part = torch.tensor(stretch(Place((108, 160), (148, 160)), 6))
+
+    def shown(displacement: Tensor, part: Tensor) -> Tensor:
+        one = Layers(displacement, torch.ones(1, 1, 256, 256), torch.zeros(1, 3, 256, 256))
+        made: Tensor = Interpolator()(pivot, one, one, torch.tensor([0.5]), part)
+        return made
+
+    both = [Layers(d, torch.ones(1, 1, 256, 256), torch.zeros(1, 3, 256, 256)) for d in some]
+    made = Interpolator()(pivot, *both, torch.tensor([0.5]), part)
+    half_way = stretched(some.mean(0), part)
+    assert torch.allclose(made, shown(half_way, torch.zeros(1, 9)), atol=1e-5)
+    assert not torch.allclose(made, shown(some.mean(0), torch.zeros(1, 9)), atol=1e-2)
 
 
 def test_what_hardly_moves_stands_still_and_what_moves_moves() -> None:

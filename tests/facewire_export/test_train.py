@@ -15,11 +15,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 
+from facewire.networks import Networks  # noqa: E402
 from facewire_export import baselines  # noqa: E402
-from facewire_export.dataset import DatasetError  # noqa: E402
+from facewire_export.dataset import LANDMARKS, Clip, ClipEntry, DatasetError  # noqa: E402
 from facewire_export.pipelines import pictures_of, square  # noqa: E402
 from facewire_export.train import TASKS, add_train_arguments, main  # noqa: E402
+from facewire_export.training.pool import Pool, ten_points  # noqa: E402
+from facewire_export.training.repair import Streams  # noqa: E402
 from facewire_export.training.representations import REPRESENTATIONS  # noqa: E402
+from facewire_export.training.sent import FRAMES, send  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT.parent / "shared" / "weights"
@@ -94,19 +98,18 @@ def test_baselines_take_steps_of_both_phases_and_are_compared(clips: Path, tmp_p
 
 
 @needs_weights
-def test_repair_learns_from_what_is_sent(tmp_path: Path, clips: Path) -> None:
-    for name in ("train", "val"):
-        (tmp_path / name).mkdir()
-        with av.open(str(tmp_path / name / "face.mp4"), "w") as container:
-            stream = container.add_stream("libx264", rate=25)
-            stream.width = stream.height = 512
-            stream.pix_fmt = "yuv420p"
-            for picture in pictures_of("sample:", 50):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(square(picture, 512), "rgb24")))
-            container.mux(stream.encode())
+def test_repair_learns_from_what_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with av.open(str(tmp_path / "train" / "face.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 512
+        stream.pix_fmt = "yuv420p"
+        for picture in pictures_of("sample:", 2 * FRAMES + 2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(square(picture, 512), "rgb24")))
+        container.mux(stream.encode())
     start = ROOT / "models_onnx" / "compact"
     arguments = ["--task", "animator", "--as-sent", "--start", str(start), "--steps", "2"]
-    assert main(options(tmp_path, tmp_path, *arguments)) == 0
+    assert main(options(tmp_path, tmp_path, *arguments, "--val", str(tmp_path / "train"))) == 0
     record = json.loads((tmp_path / "animator.json").read_text())
     assert set(record["held_out"]) >= {"lpips_shown", "lpips_mouth", "lpips_warped"}
     before = torch.load(start / "animator.pt", weights_only=True)["average"]
@@ -115,8 +118,14 @@ def test_repair_learns_from_what_is_sent(tmp_path: Path, clips: Path) -> None:
     changed_motion = [key for key in before if ".motion." in key and not torch.equal(before[key], after[key])]
     assert changed == {"pivot_encoder", "generator"}
     assert changed_motion == []
+
+
+def test_nothing_is_sent_of_clips_without_faces(tmp_path: Path) -> None:
+    landmarks = np.full((30, LANDMARKS, 2), np.nan, np.float16)
+    clip = Clip(ClipEntry("noise", tmp_path, "nobody", 256, True), np.zeros((30, 256, 256, 3), np.uint8), landmarks)
+    assert send(clip, Networks(bytes(4), {}), 1) is None
     with pytest.raises(DatasetError, match="none of these clips"):
-        main(options(clips, tmp_path / "noise", *arguments))
+        Streams(Pool([clip], [ten_points(landmarks)], torch.device("cpu"), None, tmp_path), [None])
 
 
 def test_baselines_begin_from_scratch_and_alone(clips: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,16 +23,19 @@ OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379
 
 
 class FaceMesh:
-    """Landmarks of the largest face; about 8 ms on one core. Each picture is looked at by itself: no memory."""
+    """Landmarks of the largest face; about 8 ms on one core. Each picture is looked at by itself: no memory. Threads
+    take turns."""
 
     def __init__(self, min_score: float = 0.5) -> None:
         """Load the network. May raise MissingDependency."""
         self._network = Solution("face_mesh", "FaceMesh", static_image_mode=True, max_num_faces=1,
                                  refine_landmarks=True, min_detection_confidence=min_score)
+        self._turn = threading.Lock()
 
     def landmarks(self, picture: Picture) -> Landmarks | None:
         """Landmarks in an RGB picture, None when there is no face."""
-        found = self._network.process(picture).multi_face_landmarks
+        with self._turn:
+            found = self._network.process(picture).multi_face_landmarks
         if not found:
             return None
         height, width = picture.shape[:2]

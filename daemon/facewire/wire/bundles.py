@@ -163,23 +163,24 @@ def _code(bundle: Bundle, header: bytes) -> bytes:
     if is_raw(bundle):
         return encode_raw(points, seed)
     deformations, shut = [frame.deformation for frame in sure], [frame.shut for frame in sure]
-    return encode_frames(points, seed, deformations, shut, [frame.mouth for frame in sure])
+    mouths, between = [frame.mouth for frame in sure], [frame.between for frame in sure]
+    return encode_frames(points, seed, deformations, shut, mouths, between)
 
 
 def _bundle(epoch: int, numbers: Sequence[int], low: list[bool], code: bytes, seed: int, raw: bool) -> Bundle:
     count = low.count(False)
     found: Iterator[Any]
     if raw:
-        found = zip(decode_raw(code, count, seed), [None] * count, [False] * count, [0] * count, strict=True)
+        found = zip(decode_raw(code, count, seed), strict=True)
     else:
         found = zip(*decode_frames(code, count, seed), strict=True)
     points: NDArray[Any] = np.zeros((KEYPOINTS, 2), np.float32 if raw else np.int16)
     frames = []
     for number, flag in zip(numbers, low, strict=True):
-        deformation, shut, mouth = None, False, 0
+        said: Sequence[Any] = ()
         if not flag:
-            points, deformation, shut, mouth = next(found)
-        frames.append(KeypointFrame(number, points, flag, deformation, shut, mouth))
+            points, *said = next(found)
+        frames.append(KeypointFrame(number, points, flag, *said))
     return Bundle(epoch, tuple(frames))
 
 

@@ -1,6 +1,6 @@
 r"""The `.fw` file: packets one after the other, readable up to wherever it was cut, whatever was damaged before.
 
-    head      "\x89FW\r\n" (5 bytes) | version u8 (3) | shown size u16 | CRC-16 of these 8 bytes
+    head      "\x89FW\r\n" (5 bytes) | version u8 | shown size u16 | CRC-16 of these 8 bytes
     record    length varint | packet (see wire.packets; short bundles lean on the records before) | CRC-16 of the record
     record    ...
     index     a record too (see wire.index)
@@ -28,7 +28,7 @@ from facewire.wire.index import LEAD, Index, Place, last_before, pack_index, par
 from facewire.wire.packets import MAX_PACKET_BYTES, Packer, Parser
 
 MAGIC = b"\x89FW\r\n"
-VERSION = 6
+VERSION = 7
 HEAD_BYTES = 10
 RECORD_OVERHEAD = 3
 """Bytes that a record adds to a packet shorter than 128 bytes; 4 to longer ones."""

@@ -8,7 +8,7 @@ loss, so sender and receiver hold the same points and nothing drifts.
     code    check u16: low half of the CRC-32 of the rest, begun with that of what belongs to it
             | one arithmetic code (wire.rangecoder): for each frame, for each value (x of point 0, y of point 0, x of
             point 1, ...), what its prediction (wire.prediction) missed; then the deformations (wire.deformation), shut
-            eyes (wire.lids) and mouths (wire.mouth)
+            eyes (wire.lids), mouths (wire.mouth), and what is said of interpolated frames (wire.between)
 
 Step 0 stands for no grid: the points travel as floats, 8 bytes a point as in the paper, for comparison.
 """
@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.errors import PacketError
-from facewire.types import KEYPOINTS, GridDeformation, GridPoints, Points
+from facewire.types import KEYPOINTS, Between, GridDeformation, GridPoints, Points
+from facewire.wire.between import get_between, put_between
 from facewire.wire.deformation import get_deformations, put_deformations
 from facewire.wire.lids import get_lids, put_lids
 from facewire.wire.mouth import get_mouths, put_mouths
@@ -68,12 +69,14 @@ def encode_frames(
     deformations: Sequence[GridDeformation | None] = (),
     shut: Sequence[bool] = (),
     mouths: Sequence[int] = (),
+    between: Sequence[Sequence[Between]] = (),
 ) -> bytes:
     """Code points (each int16 [10, 2]); raises ValueError if one lies beyond GRID_LIMIT.
 
     seed: CRC-32 of what belongs to the points (the bundle's header); it enters the check.
     deformations: one for each frame, or none at all; put_deformations says what else is refused. shut: which frames
-    have shut eyes; mouths: their amounts, LIMIT of wire.mouth at most; empty: none.
+    have shut eyes; mouths: their amounts, LIMIT of wire.mouth at most; between: what is said of the frames that are
+    interpolated before each, see put_between; empty: none.
     """
     out = RangeEncoder()
     predictor = Predictor()
@@ -89,14 +92,15 @@ def encode_frames(
     put_deformations(out, deformations)
     put_lids(out, shut)
     put_mouths(out, mouths)
+    put_between(out, between, shut or [False] * len(frames))
     return _checked(out.bytes(), seed)
 
 
 def decode_frames(
     data: bytes, count: int, seed: int = 0
-) -> tuple[list[GridPoints], list[GridDeformation | None], list[bool], list[int]]:
-    """The `count` frames that encode_frames coded, their deformations, whose eyes are shut, and their mouths; raises
-    PacketError if `data` is else.
+) -> tuple[list[GridPoints], list[GridDeformation | None], list[bool], list[int], list[tuple[Between, ...]]]:
+    """The `count` frames that encode_frames coded, their deformations, whose eyes are shut, their mouths, and what is
+    said of the frames between; raises PacketError if `data` is else.
 
     Any bytes are some message to an arithmetic decoder. So the code begins with a check, and what was read is coded
     again and must give the same bytes.
@@ -118,9 +122,10 @@ def decode_frames(
     deformations = get_deformations(source, count)
     shut = get_lids(source, count)
     mouths = get_mouths(source, count)
-    if encode_frames(frames, seed, deformations, shut, mouths) != data:
+    between = get_between(source, shut)
+    if encode_frames(frames, seed, deformations, shut, mouths, between) != data:
         raise PacketError("keypoints in packet are coded in another way than ours")
-    return frames, deformations, shut, mouths
+    return frames, deformations, shut, mouths, between
 
 
 def encode_raw(frames: Sequence[Points], seed: int = 0) -> bytes:

@@ -138,9 +138,7 @@ def put_mouths(out: RangeEncoder, amounts: Sequence[int]) -> None:
     for amount in amounts:
         change = amount - before
         size = abs(change)
-        walk.sizes.put(out, min(size, ESCAPE))
-        if size >= ESCAPE:
-            out.put_plain(size - ESCAPE, _ESCAPE_BITS)
+        put_size(out, walk.sizes, size)
         if size:
             signs, way = walk.signs(before)
             signs.put(out, int(change * way < 0))
@@ -153,9 +151,7 @@ def get_mouths(source: RangeDecoder, count: int) -> list[int]:
         return [0] * count
     walk, before, amounts = _Walk(), 0, []
     for _ in range(count):
-        size = walk.sizes.get(source)
-        if size == ESCAPE:
-            size += source.get_plain(_ESCAPE_BITS)
+        size = get_size(source, walk.sizes)
         if size:
             signs, way = walk.signs(before)
             before += -way * size if signs.get(source) else way * size
@@ -163,3 +159,16 @@ def get_mouths(source: RangeDecoder, count: int) -> list[int]:
             raise PacketError("mouth in packet beyond its limit")
         amounts.append(before)
     return amounts
+
+
+def put_size(out: RangeEncoder, sizes: Model, size: int) -> None:
+    """A number of pixels, by a model of ESCAPE + 1 symbols."""
+    sizes.put(out, min(size, ESCAPE))
+    if size >= ESCAPE:
+        out.put_plain(size - ESCAPE, _ESCAPE_BITS)
+
+
+def get_size(source: RangeDecoder, sizes: Model) -> int:
+    """The counterpart of put_size."""
+    size = sizes.get(source)
+    return size + source.get_plain(_ESCAPE_BITS) if size == ESCAPE else size

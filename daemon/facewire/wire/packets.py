@@ -40,7 +40,7 @@ from facewire.wire.bundles import (
 )
 from facewire.wire.keypoints import decode_frames, encode_frames
 
-VERSION = 6
+VERSION = 7
 EPOCH, PIVOT_SLICE, BUNDLE, RAW_BUNDLE = 1, 2, 3, 4
 """Kinds of packet."""
 
@@ -206,8 +206,8 @@ def _parse_epoch(data: bytes) -> Epoch:
     if options & 4:
         if len(body) < at + 1 or len(body) != at + 1 + body[at]:
             raise PacketError("epoch packet and its length differ")
-        (reference,), (deformation,), (shut,), (mouth,) = decode_frames(body[at + 1 :], 1)
-        if deformation is not None or shut or mouth:
+        (reference,), (deformation,), (shut,), (mouth,), (between,) = decode_frames(body[at + 1 :], 1)
+        if deformation is not None or shut or mouth or between:
             raise PacketError("epoch packet with a reference that is more than points")
     elif len(body) != at:
         raise PacketError("epoch packet too long")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from facewire.types import Bundle, Epoch, GridPoints, KeypointFrame, PivotSlice, Points
+from facewire.types import Between, Bundle, Epoch, GridPoints, KeypointFrame, PivotSlice, Points
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import content_id
 
@@ -73,6 +73,11 @@ def deformed(plain: Bundle, nodes: int = 6) -> Bundle:
 def speaking(plain: Bundle, amounts: tuple[int, ...] = (0, 3, 5, -4, -4, 12)) -> Bundle:
     """The same with mouths."""
     return replace(plain, frames=tuple(replace(f, mouth=a) for f, a in zip(plain.frames, amounts, strict=True)))
+
+
+def between(plain: Bundle, *said: tuple[Between, ...]) -> Bundle:
+    """The same, and something is said of the frames between."""
+    return replace(plain, frames=tuple(replace(f, between=one) for f, one in zip(plain.frames, said, strict=True)))
 
 
 def blinking(plain: Bundle, shut: tuple[int, ...] = (2, 3)) -> Bundle:

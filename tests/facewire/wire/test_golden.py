@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
+from tests.facewire.wire.samples import between, blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
 
-from facewire.types import Message
+from facewire.types import Between, Message
 from facewire.wire.container import Reader, Writer
 from facewire.wire.packets import pack, parse
 
@@ -27,6 +27,9 @@ PACKETS: dict[str, Message] = {
     "bundle_deformed": deformed(bundle(low=(3,))),
     "bundle_blinking": blinking(deformed(bundle())),
     "bundle_speaking": speaking(blinking(deformed(bundle()))),
+    "bundle_between": between(
+        blinking(bundle(count=3), (1,)), (Between(0, True),), (Between(-2, False),), (Between(11, True),)
+    ),
     "bundle_raw": raw_bundle(),
     "epoch_raw": replace(epoch(with_reference=False), step=0.0),
 }

@@ -45,20 +45,21 @@ def test_hostile_grid_stays_in_reach() -> None:
 
 @given(grids)
 def test_coding_is_lossless(frames: list[GridPoints]) -> None:
-    back, deformations, shut, mouths = decode_frames(encode_frames(frames), len(frames))
+    back, deformations, shut, mouths, between = decode_frames(encode_frames(frames), len(frames))
     assert deformations == [None] * len(frames)
     assert not any(shut)
     assert not any(mouths)
+    assert not any(between)
     assert all(np.array_equal(a, b) for a, b in zip(frames, back, strict=True))
 
 
 @given(st.binary(max_size=200), st.integers(1, 64))
 def test_any_bytes_decode_or_raise(data: bytes, count: int) -> None:
     try:
-        frames, deformations, shut, mouths = decode_frames(data, count)
+        frames, deformations, shut, mouths, between = decode_frames(data, count)
     except PacketError:
         return
-    assert encode_frames(frames, 0, deformations, shut, mouths)  # what was accepted lies within the limits
+    assert encode_frames(frames, 0, deformations, shut, mouths, between)  # what was accepted lies within the limits
 
 
 @given(grids, st.data())
@@ -66,10 +67,10 @@ def test_any_change_is_noticed_or_means_other_points(frames: list[GridPoints], d
     code = bytearray(encode_frames(frames) or b"\0")
     code[data.draw(st.integers(0, len(code) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        back, deformations, shut, mouths = decode_frames(bytes(code), len(frames))
+        back, deformations, shut, mouths, between = decode_frames(bytes(code), len(frames))
     except PacketError:
         return
-    assert deformations != [None] * len(frames) or any(shut) or any(mouths) or any(
+    assert deformations != [None] * len(frames) or any(shut) or any(mouths) or any(between) or any(
         not np.array_equal(a, b) for a, b in zip(frames, back, strict=True)
     )
 

@@ -1,0 +1,33 @@
+"""The faces in a bundle's frames, looked for while other work goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+
+from facewire.face.mesh import Landmarks
+from facewire.types import Picture
+
+
+class Glances:
+    """landmarks: finds a face in a coded picture; called by one thread at a time. beside: runs it; None: the caller's
+    thread does."""
+
+    def __init__(self, landmarks: Callable[[Picture], Landmarks | None], beside: Executor | None = None) -> None:
+        self._landmarks, self._beside = landmarks, beside
+        self._asked: dict[int, Future[Landmarks | None]] = {}
+        self._found: dict[int, Landmarks | None] = {}
+
+    def at(self, number: int, coded: Picture) -> None:
+        """Look at frame `number`."""
+        if self._beside is None:
+            self._found[number] = self._landmarks(coded)
+        else:
+            self._asked[number] = self._beside.submit(self._landmarks, coded)
+
+    def take(self) -> dict[int, Landmarks]:
+        """The faces found since the last call, by frame number; waits for those that are being looked for."""
+        self._found |= {number: asked.result() for number, asked in self._asked.items()}
+        faces = {number: face for number, face in self._found.items() if face is not None}
+        self._asked, self._found = {}, {}
+        return faces
