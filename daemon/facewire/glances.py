@@ -9,9 +9,13 @@ from facewire.face.mesh import Landmarks
 from facewire.types import Picture
 
 
+WAITING = 4
+"""Pictures that may wait to be looked at; who brings more waits."""
+
+
 class Glances:
-    """landmarks: finds a face in a coded picture; called by one thread at a time. beside: runs it; None: the caller's
-    thread does."""
+    """landmarks: finds a face in a coded picture; called by one thread at a time. beside: runs it, in the order in which it
+    is asked; None: the caller's thread does."""
 
     def __init__(self, landmarks: Callable[[Picture], Landmarks | None], beside: Executor | None = None) -> None:
         self._landmarks, self._beside = landmarks, beside
@@ -22,8 +26,11 @@ class Glances:
         """Look at frame `number`."""
         if self._beside is None:
             self._found[number] = self._landmarks(coded)
-        else:
-            self._asked[number] = self._beside.submit(self._landmarks, coded)
+            return
+        self._asked[number] = self._beside.submit(self._landmarks, coded)
+        if len(self._asked) > WAITING:
+            oldest = next(iter(self._asked))
+            self._found[oldest] = self._asked.pop(oldest).result()
 
     def take(self) -> dict[int, Landmarks]:
         """The faces found since the last call, by frame number; waits for those that are being looked for."""
