@@ -13,8 +13,8 @@ WAITING = 4
 
 
 class Glances:
-    """landmarks: finds a face in a coded picture; called by one thread at a time. beside: runs it, in the order in which
-    it is asked; None: the caller's thread does."""
+    """landmarks: finds a face in a coded picture; called by one thread at a time. beside: runs it, in the order in
+    which it is asked; None: the caller's thread does."""
 
     def __init__(self, landmarks: Callable[[Picture], Landmarks | None], beside: Executor | None = None) -> None:
         self._landmarks, self._beside = landmarks, beside
