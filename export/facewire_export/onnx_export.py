@@ -40,10 +40,10 @@ from facewire_export.networks.tiers import (
     Tier,
 )
 from facewire_export.networks.upscaler import PATCH, Upscaler
+from facewire_export.training.loop import RECORD
 from facewire_export.variants import carried
 
 OPSET = 17
-RECORD = "record.json"
 TOLERANCE = 1e-3
 
 

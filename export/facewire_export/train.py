@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from facewire_export.lpips import load_lpips
 from facewire_export.networks.tiers import CODED_SIZE, TIERS
 from facewire_export.perceptual import PyramidLoss
 from facewire_export.training.animator import AnimatorSettings, AnimatorTask
-from facewire_export.training.loop import Schedule, Task, train
+from facewire_export.training.loop import RECORD, Schedule, Task, train
 from facewire_export.training.losses import PictureLoss
 from facewire_export.training.pool import Pool, open_pool
 from facewire_export.training.representations import REPRESENTATIONS
@@ -170,6 +171,8 @@ def main(options: argparse.Namespace) -> int:
             "frames": sum(len(c.frames) for c in pools["train"].clips),
             "people": len({c.entry.person for c in pools["train"].clips}),
         }
+        if options.start is not None and (options.start / RECORD).is_file():
+            about["started_from"] = json.loads((options.start / RECORD).read_text("utf-8")).get(name)
         if isinstance(task, AnimatorTask):
             about |= {"motion": task.kind.name, "settings": asdict(task.settings)}
         train(task, schedule, device, about)

@@ -112,6 +112,7 @@ def test_repair_learns_from_what_is_sent(tmp_path: Path) -> None:
     assert main(options(tmp_path, tmp_path, *arguments, "--val", str(tmp_path / "train"))) == 0
     record = json.loads((tmp_path / "animator.json").read_text())
     assert set(record["held_out"]) >= {"lpips_shown", "lpips_mouth", "lpips_warped"}
+    assert record["started_from"] == json.loads((start / "record.json").read_text())["animator"]
     before = torch.load(start / "animator.pt", weights_only=True)["average"]
     after = torch.load(tmp_path / "animator.last.pt", weights_only=True)["networks"]
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}

@@ -23,6 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
+RECORD = "record.json"
+"""Beside exported weights: how each was trained."""
+
+
 class Task(Protocol):
     """One training task."""
 
