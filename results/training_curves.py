@@ -2,9 +2,9 @@
 
     python results/training_curves.py RUN TASK NAME      e.g. runs/repair animator 2026-11-28-repair
 
-RUN is what `facewire-export train --out` wrote. The plot shows the held-out score that weights are chosen by, over steps
-on a logarithmic axis, and what the last doubling of the steps brought: a run whose curve is straight there gains as much
-again by being carried on as long again.
+RUN is what `facewire-export train --out` wrote. The plot shows the held-out score that weights are chosen by, over
+steps on a logarithmic axis, and what the last doubling of the steps brought: a run whose curve is straight there gains
+as much again by being carried on as long again.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from facewire.networks import load_network  # noqa: E402
 from facewire.networks.manifest import load_manifest  # noqa: E402
 from facewire_export import onnx_export  # noqa: E402
 from facewire_export.networks.tiers import TIERS  # noqa: E402
+from facewire_export.training.loop import RECORD  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_what_was_not_trained_again_stays_as_it_was_exported(tmp_path: Path) -> 
     kept.mkdir()
     for path, value in ((kept / "old.pt", 1.0), (kept / "both.pt", 1.0), (runs / "both.best.pt", 2.0)):
         torch.save({"average": {"w": torch.tensor(value)}, "step": 3, "scores": {"lpips": value}}, path)
-    (kept / onnx_export.RECORD).write_text('{"old": {"steps": 7}, "both": {"steps": 8}}')
+    (kept / RECORD).write_text('{"old": {"steps": 7}, "both": {"steps": 8}}')
     shelf = onnx_export.Shelf(runs, kept)
     assert shelf.take("old") == ({"w": torch.tensor(1.0)}, {"steps": 7})
     weights, record = shelf.take("both")

@@ -22,7 +22,6 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-
 RECORD = "record.json"
 """Beside exported weights: how each was trained."""
 
