@@ -50,6 +50,9 @@ class Connection:
     timeouts: int
     silence: float
     repeated: int
+    probes: int = 0
+    """Attempts in a row that came to nothing at this end: no way there, its interface is down; or the other end has no
+    room."""
     arrived: float = 0.0
     """Part of what is outstanding that has arrived, behind something that got lost (RFC 2018)."""
 
@@ -107,6 +110,7 @@ def look(fd: int, port: int) -> Connection | None:
             rtt=rtt_us / 1e6,
             shortest_rtt=min(rtt_us, shortest_us) / 1e6,
             timeouts=info[2],
+            probes=info[3],
             silence=silence_ms / 1e3,
             repeated=repeated,
             arrived=min(1.0, arrived / max(1, unacknowledged)),
@@ -124,6 +128,18 @@ def limit_backoff(fd: int, port: int, seconds: float) -> bool:
         except OSError:
             return False
         return True
+
+
+def hold_on(fd: int, port: int) -> None:
+    """For a connection on which nothing can be sent (Connection.probes): try now, and see to it that it lives. Each of the
+    kernel's own attempts counts, and after tcp_retries2 of them (15) it gives up, whatever TCP_USER_TIMEOUT says; with
+    the pauses that `limit_backoff` allows that is 18 s. So they get longer, and attempts come from here, uncounted."""
+    with _borrowed(fd, port) as own:
+        if own is not None:
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.IPPROTO_TCP, RTO_MAX_MS, round(1000 * LONGEST_BACKOFF))
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pushes what waits
 
 
 def prepare(fd: int, port: int) -> None:

@@ -285,7 +285,9 @@ class Subscriber:
         state = None if fd is None else tcp.look(fd, port)
         if fd is None or state is None:
             return
-        if state.timeouts >= 2:
+        if state.probes:
+            tcp.hold_on(fd, port)
+        elif state.timeouts >= 2:
             tcp.limit_backoff(fd, port, max(1.0, 1.5 * state.rtt))
         if self._has_moved(fd):
             self.renew()

@@ -119,6 +119,9 @@ class Wires:
             if state is None:
                 continue
             wire.sent, wire.received = state.sent, state.received
+            if state.probes:
+                tcp.hold_on(wire.fd, self._port)
+                continue
             can = tcp.limit_backoff(wire.fd, self._port, _patience(state, self._rate))
             if not can and state.timeouts >= 2 and self._quick:
                 self._quick = False

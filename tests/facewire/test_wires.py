@@ -43,3 +43,16 @@ def test_what_is_lost_is_repeated_soon(
     wires.know(7, "10.0.0.1", 0.0)
     wires.sample()
     assert told == [pytest.approx(seconds)]
+
+
+def test_a_connection_without_a_way_is_held(told: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[tuple[int, int]] = []
+    monkeypatch.setattr("facewire.tcp.hold_on", lambda fd, port: held.append((fd, port)))
+    states = [replace(IDLE, probes=3), IDLE]
+    monkeypatch.setattr("facewire.tcp.look", lambda _fd, _port: states.pop(0))
+    wires = Wires(port=5555, rate=1000.0, gone=lambda _: None)
+    wires.know(7, "10.0.0.1", 0.0)
+    wires.sample()
+    assert (held, told) == ([(7, 5555)], [])
+    wires.sample()
+    assert (len(held), len(told)) == (1, 1)  # it is there again: lost packets are repeated soon

@@ -1,0 +1,69 @@
+"""What the kernel says of connections, on this machine's own TCP."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from facewire import tcp
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a connection; the second one takes little and is not read from."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        here = stack.enter_context(socket.create_connection(listener.getsockname()))
+        there, _ = listener.accept()
+        yield here, stack.enter_context(there)
+
+
+def filled(here: socket.socket) -> int:
+    """Send until nothing more is taken; how much that was."""
+    sent = 0
+    here.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sent += here.send(bytes(65536))
+    here.setblocking(True)
+    return sent
+
+
+def test_a_connection_on_which_nothing_can_be_sent_is_held(ends: tuple[socket.socket, socket.socket]) -> None:
+    here, there = ends
+    fd, port = here.fileno(), here.getsockname()[1]
+    tcp.limit_backoff(fd, port, 1.0)
+    sent = filled(here)
+    end, probes = time.monotonic() + 20, 0
+    while not probes and time.monotonic() < end:
+        time.sleep(0.05)
+        state = tcp.look(fd, port)
+        assert state is not None
+        probes = state.probes
+    assert probes > 0
+    with contextlib.suppress(OSError):  # an older kernel
+        assert here.getsockopt(socket.IPPROTO_TCP, tcp.RTO_MAX_MS) == 1000
+        tcp.hold_on(fd, port)
+        assert here.getsockopt(socket.IPPROTO_TCP, tcp.RTO_MAX_MS) == 1000 * tcp.LONGEST_BACKOFF
+    tcp.hold_on(fd, port)
+    there.settimeout(20)
+    came = 0
+    while came < sent:
+        came += len(there.recv(1 << 20))
+    assert came == sent
+
+
+def test_what_is_none_of_ours_is_left_alone(ends: tuple[socket.socket, socket.socket]) -> None:
+    here, _ = ends
+    other = here.getsockname()[1] + 1
+    before = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    tcp.hold_on(here.fileno(), other)
+    assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == before == 0
+    assert tcp.look(here.fileno(), other) is None
