@@ -131,9 +131,11 @@ def limit_backoff(fd: int, port: int, seconds: float) -> bool:
 
 
 def hold_on(fd: int, port: int) -> None:
-    """For a connection on which nothing can be sent (Connection.probes): try now, and see to it that it lives. Each of the
-    kernel's own attempts counts, and after tcp_retries2 of them (15) it gives up, whatever TCP_USER_TIMEOUT says; with
-    the pauses that `limit_backoff` allows that is 18 s. So they get longer, and attempts come from here, uncounted."""
+    """For a connection on which nothing can be sent (Connection.probes): try now, and see to it that it lives.
+
+    Each of the kernel's own attempts counts, and after tcp_retries2 of them (15) it gives up, whatever TCP_USER_TIMEOUT
+    says; with the pauses that `limit_backoff` allows that is 18 s. So they get longer, and attempts come from here,
+    uncounted."""
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
