@@ -189,7 +189,7 @@ class Trainer:
             return
         self.scores = self.task.score(self.average)
         first = next(iter(self.scores.values()))
-        if first < self.state.best:
+        if first <= self.state.best:  # of two alike the later one
             self.state.best = first
             kept = {"average": self.average.state_dict(), "step": self.state.step, "scores": self.scores}
             save(self._path(".best.pt"), kept)
