@@ -266,7 +266,8 @@ class Hub:
 
     def _follow(self, strangers: list[Wire]) -> None:
         """Somebody's handshake is done. If his key is that of a receiver that fell silent, this is most likely he: what
-        the kernel would repeat on the old way only takes room on the link."""
+        the kernel would repeat on the old way only takes room on the link. Who was new then comes by his own name now,
+        and is met like anybody."""
         key = "" if self._gate is None else self._gate.admitted
         known = [peer for peer in self.peers.values() if peer.key and peer.key == key]
         if not strangers or len(known) != 1:
@@ -274,6 +275,9 @@ class Hub:
         peer, state = known[0], self.state(known[0])
         if state is None or is_quiet(state):
             self._wires.cut(peer.fd)
+            if peer.identity in self.newcomers():
+                del self.peers[peer.identity]
+                return
             peer.fd, peer.guessed, strangers[-1].known = strangers[-1].fd, True, True
             self._moved.append(peer.identity)
 

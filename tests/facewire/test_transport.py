@@ -354,13 +354,14 @@ def test_new_devices_are_spoken_to_and_give_way_to_each_other(tmp_path: Path, mo
         second.close()
 
 
+@pytest.mark.parametrize("was_new", [False, True])
 def test_a_receiver_that_fell_silent_is_followed_to_its_new_connection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_new: bool
 ) -> None:
     """Its key is let in once more; what the kernel would repeat on the old way is in the way."""
     make_keys(tmp_path, "encoder", "decoder")
     with contextlib.closing(Hub("tcp://127.0.0.1:*", str(tmp_path))) as hub:
-        first = Subscriber(hub.endpoint, str(tmp_path), device=b"devA")
+        first = Subscriber(hub.endpoint, str(tmp_path), device=b"devA", is_new=was_new)
         identity = introduce_known(hub, first)
         old = hub.peers[identity].fd
         really = hub.state
@@ -384,10 +385,16 @@ def test_a_receiver_that_fell_silent_is_followed_to_its_new_connection(
             hub.poll()
             second.receive(0.0)
             moved.extend(hub.moved())
-            return moved == [identity]
+            return bool(cut)
 
         assert until(follows)
         assert cut == [old]
+        if was_new:  # it has another name now, by which it is met like anybody
+            assert (moved, identity in hub.peers) == ([], False)
+            identity = routing_name(b"devA")
+            assert hub.meet(hub.silent()[0], identity, b"welcome back") is not None
+        else:
+            assert moved == [identity]
         assert hub.peers[identity].guessed
         assert hub.peers[identity].fd != old
         assert hub.silent() == []
