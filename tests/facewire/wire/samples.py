@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,14 @@ def speaking(plain: Bundle, amounts: tuple[int, ...] = (0, 3, 5, -4, -4, 12)) ->
 def between(plain: Bundle, *said: tuple[Between, ...]) -> Bundle:
     """The same, and something is said of the frames between."""
     return replace(plain, frames=tuple(replace(f, between=one) for f, one in zip(plain.frames, said, strict=True)))
+
+
+def with_a_bit_flipped(data: bytes) -> Iterator[bytes]:
+    """The bytes, each time with another of their bits changed."""
+    for flip in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[flip // 8] ^= 1 << flip % 8
+        yield bytes(damaged)
 
 
 def blinking(plain: Bundle, shut: tuple[int, ...] = (2, 3)) -> Bundle:

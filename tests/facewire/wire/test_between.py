@@ -7,7 +7,7 @@ import binascii
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.facewire.wire.samples import between, blinking, bundle, deformed, epoch, speaking
+from tests.facewire.wire.samples import between, blinking, bundle, deformed, epoch, speaking, with_a_bit_flipped
 
 from facewire.errors import PacketError
 from facewire.types import Between, Bundle
@@ -80,13 +80,10 @@ def test_what_cannot_be_said_is_refused(said: list[tuple[Between, ...]]) -> None
 def test_damage_is_refused_or_within_the_limits() -> None:
     out = RangeEncoder()
     put_between(out, [(Between(LIMIT), Between(-3))] * 8, [False] * 8)
-    data = out.bytes()
     refused = 0
-    for flip in range(8 * len(data)):
-        damaged = bytearray(data)
-        damaged[flip // 8] ^= 1 << flip % 8
+    for damaged in with_a_bit_flipped(out.bytes()):
         try:
-            found = get_between(RangeDecoder(bytes(damaged)), [False] * 30)
+            found = get_between(RangeDecoder(damaged), [False] * 30)
         except PacketError:
             refused += 1
         else:

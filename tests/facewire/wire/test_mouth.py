@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, speaking
+from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, speaking, with_a_bit_flipped
 from tests.facewire.wire.test_lids import EYES, STILL
 
 from facewire.errors import PacketError
@@ -52,13 +52,10 @@ def test_beyond_the_limit_is_refused(amount: int) -> None:
 def test_an_amount_out_of_range_in_a_packet_is_refused() -> None:
     out = RangeEncoder()
     put_mouths(out, [LIMIT])
-    data = out.bytes()
     refused = 0
-    for flip in range(8 * len(data)):
-        damaged = bytearray(data)
-        damaged[flip // 8] ^= 1 << flip % 8
+    for damaged in with_a_bit_flipped(out.bytes()):
         try:
-            found = get_mouths(RangeDecoder(bytes(damaged)), 30)
+            found = get_mouths(RangeDecoder(damaged), 30)
         except PacketError:
             refused += 1
         else:
