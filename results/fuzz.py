@@ -24,10 +24,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
-from tests.facewire.wire.samples import blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
+from tests.facewire.wire.samples import between, blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
 
 from facewire.errors import PacketError
-from facewire.types import Bundle, PivotSlice
+from facewire.types import Between, Bundle, PivotSlice
 from facewire.wire import extras, lids
 from facewire.wire.container import Reader, Writer
 from facewire.wire.index import Index, Place, pack_index, parse_index
@@ -53,7 +53,8 @@ def originals() -> tuple[list[bytes], list[bytes]]:
     packets += [pack(bundle(count=count, low=(0,) if count == 3 else ())) for count in (1, 2, 3)]
     packets += [pack(bundle(count=2, gap=5)), pack(raw_bundle(count=1))]
     bent, winking = deformed(bundle(count=3)), blinking(bundle(count=6))
-    packets += [pack(message) for message in (bent, winking, speaking(winking))]
+    told = between(speaking(winking), *[(Between(at - 3, at in (2, 3)),) for at in range(6)])
+    packets += [pack(message) for message in (bent, winking, speaking(winking), told)]
     packets += [packer.pack(message) for message in (epoch(), *(bundle(count=2, first=1000 + 4 * i) for i in range(4)))]
     wants = (Want(b"pivot-id"), Want(b"other-id", ((0, 200), (400, 1))))
     index = Index([Place(5, 900, 700), Place(50, 1900, 700)], [Place(5, 950), Place(50, 1950)], previous=300)
