@@ -93,7 +93,9 @@ class Encoder:
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
-        self._sending = Sending(link, profile, self._coded_pivot, self._on_sent, acquaintances, encoding.coarser)
+        self._sending = Sending(
+            link, profile, self._coded_pivot, self._on_sent, acquaintances, encoding.coarser, self._on_named
+        )
         self._economy = Economy(encoding, self._sending, profile, ledger or Ledger(None), time.monotonic(), interface)
         self._reminded = self._coded = float("-inf")
         self._lost = Fault(log, "source-lost", logging.ERROR)
@@ -159,6 +161,10 @@ class Encoder:
         epoch = self._encoding.epoch
         if self._trace is not None:
             self._trace.message(time.monotonic(), "sent", message, 0 if epoch is None else epoch.stream, receiver)
+
+    def _on_named(self, before: str, device: str) -> None:
+        if self._trace is not None:
+            self._trace.named(time.monotonic(), before, device)
 
     def _keep(self) -> None:
         """Put pivots that came into use on the shelf, so that they outlive us."""

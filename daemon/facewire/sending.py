@@ -86,7 +86,7 @@ class Sending:
     """The encoder's traffic. `pump` does the work; call it often.
 
     coded(pivot_id): the bytes of a pivot that is in use, None for others; coarser: see preview. on_sent: told of each
-    message that went out, and to which device.
+    message that went out, and to which device; on_named: of what a new device was called until its hello, and its name.
     """
 
     def __init__(
@@ -97,7 +97,9 @@ class Sending:
         on_sent: Callable[[Message, str], None] = lambda *_: None,
         acquaintances: Acquaintances | None = None,
         coarser: Coded = lambda _: None,
+        on_named: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
+        self._on_named = on_named
         self._acquaintances = acquaintances or Acquaintances()
         self.receivers: dict[bytes, Receiver] = {}
         self.classes = Classes()
@@ -296,6 +298,8 @@ class Sending:
 
     def _hear(self, peer: Peer, report: Report, now: float) -> None:
         receiver = self.receivers.get(peer.identity)
+        if receiver is not None and receiver.is_guest and report.hello:
+            self._on_named(receiver.report.device.hex(), report.device.hex())
         if receiver is not None and receiver.greeted is not None and report.hello:
             # It may keep other pivots than was thought.
             receiver.peer, receiver.have, receiver.is_new = peer, set(report.have), True

@@ -40,6 +40,10 @@ class Trace:
             kind, name, count = "epoch", message.number, 0
         self._write({"at": round(at, 4), way: kind, "of": of, "name": name, "count": count, "to": device})
 
+    def named(self, at: float, before: str, device: str) -> None:
+        """What was sent to `before` so far went to this device, which has just said its name."""
+        self._write({"at": round(at, 4), "named": before, "is": device})
+
     def books(self, at: float, counts: Mapping[str, int]) -> None:
         """What became of keypoint frames so far."""
         self._write({"at": round(at, 4), "books": dict(counts)})

@@ -6,7 +6,7 @@ import json
 import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ def read_trace(path: Path) -> Recorded:
         elif "sent" in item or "got" in item:
             notes, kind = (out.sent, item["sent"]) if "sent" in item else (out.got, item["got"])
             notes.append(Note(item["at"], kind, item["of"], item["name"], item["count"], item["to"]))
+        elif "named" in item:
+            out.sent = [replace(n, device=item["is"]) if n.device == item["named"] else n for n in out.sent]
         elif "books" in item:
             out.books.append((item["at"], item["books"]))
         else:
