@@ -24,7 +24,7 @@ from facewire.deformation import Fitter, Movement, displacements, fit_bundle
 from facewire.face.mesh import Landmarks
 from facewire.keyframes import bundle, find_points
 from facewire.lips import Lips, encode_face, spoken
-from facewire.networks import SENDER, Networks, Session, open_networks
+from facewire.networks import SENDER, Networks, Session, load_manifest, open_networks
 from facewire.pivots import Scene
 from facewire.still import calmed
 from facewire.trellis import deformed
@@ -156,21 +156,17 @@ def _prepare(clip: Clip, path: Path, models: str) -> None:
     partial.replace(path)
 
 
-def _job(pair: tuple[Clip, Path], models: str) -> None:
-    _prepare(*pair, models)
-
-
 def open_sent(clips: list[Clip], cache: Path, models: str = "", workers: int = 2) -> list[Sent | None]:
     """What was sent of each clip, made where the cache lacks it. Raises ModelError.
 
     models: directory of the networks that send and receive, "" for the shipped ones.
     """
-    networks = open_networks(models, 1, ("keypoints",), "cpu", "fp32").id.hex()
+    networks = load_manifest(models).id.hex()
     paths = [cache / f"{clip.entry.name}.sent-{networks}.npz" for clip in clips]
     missing = [pair for pair in zip(clips, paths, strict=True) if not pair[1].is_file()]
     if missing:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
-            list(processes.map(functools.partial(_job, models=models), missing))
+            list(processes.map(functools.partial(_prepare, models=models), *zip(*missing, strict=True)))
     return [_load(path) for path in paths]
 
 
