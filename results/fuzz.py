@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
-from tests.facewire.wire.samples import between, blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
+from tests.facewire.wire.samples import PIVOT, between, blinking, bundle, deformed, epoch, raw_bundle, slices, speaking
 
 from facewire.errors import PacketError
 from facewire.types import Between, Bundle, PivotSlice
@@ -34,7 +34,7 @@ from facewire.wire.index import Index, Place, pack_index, parse_index
 from facewire.wire.mouth import Place as Mouth
 from facewire.wire.packets import Packer, Parser, pack
 from facewire.wire.pivot import add_mouth, decode_whole
-from facewire.wire.pivot_store import PivotAssembler
+from facewire.wire.pivot_store import PivotAssembler, PivotCache
 from facewire.wire.returns import Report, Want, pack_report, parse_report
 
 FILES_EVERY = 500
@@ -101,7 +101,10 @@ def main() -> int:
     options = parser.parse_args()
     dice = random.Random(options.seed)
     packets, others = originals()
-    stream, assembler = Parser(), PivotAssembler()
+    kept = PivotCache(None)
+    for part in slices()[1:]:
+        kept.put(PIVOT[: part.offset])  # with what is behind it the pivot is whole
+    stream, assembler = Parser(), PivotAssembler(kept=kept)
     accepted = refused = files = failures = 0
     slowest = 0.0
     early = 0.0

@@ -135,7 +135,7 @@ class Animator:
         self._epochs: OrderedDict[int, Epoch] = OrderedDict()
         self._scenes: OrderedDict[bytes, _Scene] = OrderedDict()
         self._bad: OrderedDict[bytes, None] = OrderedDict()
-        self._assembler = PivotAssembler()
+        self._assembler = PivotAssembler(kept=self.cache)
         self._last: _Node | None = None
         self._doubted: int | None = None
 

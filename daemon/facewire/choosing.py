@@ -4,22 +4,24 @@ The policy (pivots) decides, here it is carried out. No clock: frames have numbe
 
     measure the frame --> policy --> a new one: coded, its slices are to be sent    --> pending --> current
                                  \\-> an earlier one: its slices, for who lacks it   --> pending --> current
-                                 \\-> none: where it has stayed, a better one, finer --> pending --> current
+                                 \\-> none: where a blink was seen, with shut eyes   --> pending --> current
+                                           where it has stayed, a better one, finer --> pending --> current
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from facewire.album import Album, Seen
+from facewire.blink import Blink
 from facewire.face.crop import cut
 from facewire.face.mesh import Landmarks
-from facewire.finer import STAYED, Originals
+from facewire.finer import LEAST_SECONDS, STAYED, Finer, Originals
+from facewire.glances import Glance
 from facewire.keyframes import CODED_SIZE, find_points
-from facewire.lids import blinks
 from facewire.likeness import look
 from facewire.lips import encode_face
 from facewire.networks import Session
@@ -31,9 +33,6 @@ from facewire.wire.pivot import content_id, decode_pivot, slices
 
 MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
-WAIT_SECONDS = 20.0
-"""A better pivot waits for a blink, so that it can show shut eyes, until the running one is so old: nine in ten people
-have been seen blinking by then."""
 ALIKE = 0.09
 """Mean difference of thumbnails up to which an earlier run's pivot may show what the camera shows (see pivots.CUT)."""
 SHUT = 0.16
@@ -53,7 +52,7 @@ class Meter(Protocol):
 @dataclass(frozen=True)
 class Pending:
     """A pivot whose epoch begins when its slices are out. coarser: it takes the place of the running one (finer), and
-    what is really needed goes before it; its picture in the running one's bytes, None for other pivots."""
+    what is really needed goes before it; see Finer, None for other pivots."""
 
     taken: Taken
     is_sent: bool = False
@@ -95,6 +94,9 @@ class Choosing:
         self._recalled: list[Taken] = []
         self._originals = Originals(background)
         self._album = Album()
+        self._blink = Blink()
+        self._began = 0
+        """Since which frame the running pivot's picture is animated."""
         self._coarser: tuple[bytes, bytes] | None = None
 
     @property
@@ -145,7 +147,7 @@ class Choosing:
             self.pending = replace(self.pending, is_sent=True)
 
     def coarser(self, pivot_id: bytes) -> bytes | None:
-        """The running pivot's picture in fewer bytes, if it is a finer one; None for other pivots."""
+        """What comes before the running pivot, if it is a finer one (Finer.coarser); None for other pivots."""
         return self._coarser[1] if self._coarser is not None and self._coarser[0] == pivot_id else None
 
     def recollect(self, picture: Picture, watch: FaceWatch, profile: Profile) -> list[PivotSlice]:
@@ -169,10 +171,10 @@ class Choosing:
         return self._reuse(best, profile)
 
     def choose(
-        self, number: int, coded: Picture, crop: Crop, shape: tuple[int, ...], profile: Profile, since: int | None
+        self, number: int, coded: Picture, crop: Crop, shape: tuple[int, ...], profile: Profile
     ) -> list[PivotSlice]:
         """Look at frame `number`, coded by `crop` from a camera picture of this shape; returns the slices of the pivot
-        that is pending then. since: first frame of the running epoch, None without one."""
+        that is pending then."""
         current = self.current
         if self.pending is not None and not self.refining:
             return []  # one at a time: a slow link would never finish any
@@ -186,7 +188,7 @@ class Choosing:
         if number - self._measured >= (self._every // 3 if urgent else self._every):
             self._measured = number
             scene = self._measure(coded)
-            if current is not None and crop == current.crop and current.pivot_id in self._originals:
+            if current is not None and crop == current.crop and self._originals.refines(current.pivot_id):
                 self._album.add(Seen(coded, scene))
         decision: Decision = self._policy.judge(number, crop, scene, self._forced)
         if decision.reuse is not None:
@@ -194,7 +196,7 @@ class Choosing:
             return self._reuse(decision.reuse, profile)
         if not decision.new:
             self._shut_since = None if scene is not None else self._shut_since
-            return self._refine(profile) if since is not None and self._stayed(number - since, profile) else []
+            return self._improve(number, profile)
         if self._blinks(number, scene):
             return []
         self._forced = ""
@@ -210,6 +212,14 @@ class Choosing:
         """The face in a coded picture."""
         return self._meter.face(coded)
 
+    def watch(self, glances: Mapping[int, Glance]) -> None:
+        """Frames of the running pivot, as its crop cuts them, in their order: is there a blink?"""
+        current = self.current
+        if current is None or current.gate is not None or current.pivot_id not in self._originals:
+            return
+        for picture, face in glances.values():
+            self._blink.look(picture, face, current.scene)
+
     @property
     def gate(self) -> float | None:
         """The opening of the eyes below which the running pivot's shut ones are shown (lids); None: it has none."""
@@ -221,8 +231,10 @@ class Choosing:
         pending, self.pending = self.pending, None
         if pending is None or pending.taken.shape != shape:
             return None
-        if self.current is None or pending.taken.pivot_id != self.current.pivot_id:
+        if self.current is None or not pending.taken.data.startswith(self.current.data):  # another picture
             self._album.clear()
+            self._blink.clear()
+            self._began = number
         if pending.coarser is not None:
             self._coarser = (pending.taken.pivot_id, pending.coarser)
             self._policy.refine(pending.taken)
@@ -251,23 +263,34 @@ class Choosing:
         # On a link a receiver may have come since who has not got it; in a file everybody has.
         return list(slices(taken.data, profile.slice_bytes)) if self._paced else []
 
-    def _stayed(self, frames: int, profile: Profile) -> bool:
-        """Whether the running pivot has stayed for long enough: so many shown frames."""
-        if frames < STAYED * profile.pivot_interval * self._fps:
-            return False
-        seen = self._album.seen
-        return not seen or frames >= WAIT_SECONDS * self._fps or blinks(seen)
-
-    def _refine(self, profile: Profile) -> list[PivotSlice]:
-        """The slices of a better pivot than the running one."""
-        if not self._paced or self.pending is not None or self.current is None:
+    def _improve(self, number: int, profile: Profile) -> list[PivotSlice]:
+        """The slices of what takes the running pivot's place: the same with shut eyes, or a better one."""
+        if self.pending is not None or self.current is None or not profile.finer_bytes:
             return []
-        finer = self._originals.finer(self.current, self._album.seen, profile.finer_bytes)
-        if finer is None:
+        found = self._with_shut_eyes(self.current)
+        if found is None and self._stayed(number - self._began, profile):
+            seen = [*self._album.seen, *self._blink.seen]
+            found = self._originals.finer(self.current, seen, profile.finer_bytes) if self._paced else None
+        if found is None:
             return []
-        self.pending = Pending(finer.taken, coarser=finer.coarser)
+        self.pending = Pending(found.taken, coarser=found.coarser)
         self.choices = replace(self.choices, finer=self.choices.finer + 1)
-        return list(slices(finer.taken.data, profile.slice_bytes))
+        return list(slices(found.taken.data, profile.slice_bytes))
+
+    def _with_shut_eyes(self, current: Taken) -> Finer | None:
+        if current.gate is not None or not self._blink.seen:
+            return None
+        job = self._originals.with_shut_eyes(current, self._blink.seen)
+        if job is None:
+            return None
+        found = job.result()
+        if found is None:
+            self._blink.clear()  # it does not fit; the next one may
+        return found
+
+    def _stayed(self, frames: int, profile: Profile) -> bool:
+        """Whether the running pivot's picture has stayed for long enough: so many shown frames."""
+        return frames >= max(LEAST_SECONDS, STAYED * profile.pivot_interval) * self._fps
 
     def _measure(self, coded: Picture) -> Scene:
         scene = self._meter.measure(coded)

@@ -214,8 +214,7 @@ class Encoding:
                 out += self._choosing.recollect(picture, self._watch, self.profile)
                 wanted = self._watch.crop or wanted
             coded = cut(picture, wanted, CODED_SIZE)
-            since = None if self._epoch is None else self._epoch.first_frame
-            out += self._choosing.choose(self.number, coded, wanted, self._shape, self.profile, since)
+            out += self._choosing.choose(self.number, coded, wanted, self._shape, self.profile)
             if self._choosing.due:
                 return self._switch(picture, coded, wanted) + out + self._take_full()
         if self._epoch is not None:
@@ -307,7 +306,10 @@ class Encoding:
             pictures = {number: coded for number, _, coded in gathered if coded is not None}
             self._fitter = self._fitter or Fitter(self._networks, *self._fittable)
             fitted = fit_bundle(self._fitter, message, epoch, pictures)
-        faces = self._glances.take()  # looked for meanwhile
+        glances = self._glances.take()  # looked for meanwhile
+        faces = {number: glance.face for number, glance in glances.items()}
+        if not plain:
+            self._choosing.watch(glances)
         if self._gate is not None:
             message = blinking(message, {n for n, face in faces.items() if eye_opening(face) < self._gate})
         if fitted is not None and self._fitter is not None:

@@ -2,8 +2,9 @@
 
 The first picture has to be there soon, so it is coarse, and nobody knew yet whether it was a good one. Who then talks
 for minutes before it should not be seen like that for minutes: the picture that turned out to be the best pivot
-(album) goes out in more bytes, with shut eyes beside its open ones if a blink was seen (lids), between the keypoints,
-and takes the first one's place when it is there as a whole. A pivot that is really needed does not wait for it.
+(album) goes out in more bytes between the keypoints, and takes the first one's place when it is there as a whole. Shut
+eyes, which come with it where a blink was seen by then (lids), do not wait for it: as soon as there was one, the
+running pivot goes on with them at its end, for some 300 bytes (sending). What is really needed waits for neither.
 
 Choosing and coding it takes 0.3 s on an x86 core and over a second on a Pi, in which keypoints must not stand still: so
 a thread beside theirs does it where there is one (Pillow's encoder and OpenCV hold no lock meanwhile).
@@ -12,30 +13,37 @@ a thread beside theirs does it where there is one (Pillow's encoder and OpenCV h
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
+from functools import partial
 
 from facewire.album import Seen, fittest
 from facewire.lids import lidded
 from facewire.lips import encode_face
-from facewire.pivots import LIBRARY, Taken
+from facewire.pivots import LIBRARY, Scene, Taken
 from facewire.types import Picture
 from facewire.wire.pivot import content_id
 
 STAYED = 2.0
 """A pivot has stayed after so many times what lies between two new ones: most that are left soon are gone by then."""
+LEAST_SECONDS = 6.0
+"""... and these seconds at least: by then one knows how somebody mostly looks."""
 WORTH = 1.25
 """How many times longer than the first one it must be, to be worth another look at the same picture."""
 
 
 @dataclass(frozen=True)
 class Finer:
-    """A pivot to take another one's place; coarser: its picture in the other one's bytes, for who joins meanwhile
-    (preview)."""
+    """A pivot to take another one's place; coarser: what comes before it for who joins meanwhile (preview), its picture
+    in the other one's bytes. picture: what it was coded from."""
 
     taken: Taken
     coarser: bytes
+    picture: Picture
+
+
+Job = Future[Finer | None]
 
 
 class Originals:
@@ -44,42 +52,61 @@ class Originals:
 
     def __init__(self, background: Executor | None = None) -> None:
         self._background = background
-        self._job: tuple[tuple[bytes, int], Future[Finer | None]] | None = None
+        self._job: tuple[tuple[bytes, int], Job] | None = None
         self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
+        self._final: OrderedDict[bytes, None] = OrderedDict()
+        """Pivots that are the finer ones themselves, or than which nothing is better."""
 
     def __contains__(self, pivot_id: bytes) -> bool:
         return pivot_id in self._pictures
 
-    def keep(self, pivot_id: bytes, picture: Picture) -> None:
-        """A pivot was coded from this picture, uint8 [side, side, 3]."""
+    def refines(self, pivot_id: bytes) -> bool:
+        """Whether there may be a finer one."""
+        return pivot_id in self._pictures and pivot_id not in self._final
+
+    def keep(self, pivot_id: bytes, picture: Picture, final: bool = False) -> None:
+        """A pivot was coded from this picture, uint8 [side, side, 3]; final: no finer one is to take its place."""
         self._pictures[pivot_id] = picture
-        while len(self._pictures) > LIBRARY:
-            self._pictures.popitem(last=False)
+        if final:
+            self._final[pivot_id] = None
+        for kept in (self._pictures, self._final):
+            while len(kept) > LIBRARY:
+                kept.popitem(last=False)
 
     def finer(self, taken: Taken, seen: Sequence[Seen], max_bytes: int) -> Finer | None:
         """What takes this pivot's place, in up to `max_bytes` bytes, after so much was seen before it; None where that
         is not worth it, it is the finer one itself, or it is not coded yet: ask again."""
-        picture = self._pictures.get(taken.pivot_id)
-        if picture is None or max_bytes < WORTH * len(taken.data):
+        if not self.refines(taken.pivot_id) or max_bytes < WORTH * len(taken.data):
             return None
-        if self._background is None:
-            found = better(taken, picture, seen, max_bytes)
-        else:
-            job = self._finished(self._background, taken, picture, seen, max_bytes)
-            if job is None:
-                return None
-            found = job.result()
+        picture = self._pictures[taken.pivot_id]
+        job = self._finished((taken.pivot_id, max_bytes), partial(better, taken, picture, seen, max_bytes))
+        if job is None:
+            return None
+        found = job.result()
         if found is None:
-            del self._pictures[taken.pivot_id]
+            self.keep(taken.pivot_id, picture, final=True)
+        else:
+            self.keep(found.taken.pivot_id, found.picture, final=True)
         return found
 
-    def _finished(
-        self, background: Executor, taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int
-    ) -> Future[Finer | None] | None:
+    def with_shut_eyes(self, taken: Taken, blink: Sequence[Seen]) -> Job | None:
+        """The same pivot with the shut eyes of a blink: a job whose result is None where they do not fit. None: it is
+        not coded yet, ask again."""
+        picture = self._pictures[taken.pivot_id]
+        job = self._finished((taken.pivot_id, 0), partial(blinking, taken, picture, blink))
+        found = None if job is None else job.result()
+        if found is not None:
+            self.keep(found.taken.pivot_id, picture, final=taken.pivot_id in self._final)
+        return job
+
+    def _finished(self, asked: tuple[bytes, int], work: Callable[[], Finer | None]) -> Job | None:
         """The job that does this, once it is done; it is begun when it is asked for first, one at a time."""
-        asked = (taken.pivot_id, max_bytes)
+        if self._background is None:
+            done: Job = Future()
+            done.set_result(work())
+            return done
         if self._job is None or (self._job[0] != asked and self._job[1].done()):
-            self._job = (asked, background.submit(better, taken, picture, seen, max_bytes))
+            self._job = (asked, self._background.submit(work))
         done_for, job = self._job
         if done_for != asked or not job.done():
             return None
@@ -97,4 +124,14 @@ def better(taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int)
         return None  # nothing more is in it
     coarser = taken.data if best is current else encode_face(best.picture, best.scene.face, len(taken.data))
     data, gate = (data, None) if with_lids is None else with_lids
-    return Finer(replace(taken, pivot_id=content_id(data), data=data, scene=best.scene, gate=gate), coarser)
+    return Finer(_changed(taken, data, best.scene, gate), coarser, best.picture)
+
+
+def blinking(taken: Taken, picture: Picture, blink: Sequence[Seen]) -> Finer | None:
+    """A pivot with the shut eyes of a blink behind its own bytes; None where they do not fit."""
+    found = lidded(taken.data, Seen(picture, taken.scene), blink)
+    return None if found is None else Finer(_changed(taken, found.data, taken.scene, found.gate), taken.data, picture)
+
+
+def _changed(taken: Taken, data: bytes, scene: Scene, gate: float | None) -> Taken:
+    return replace(taken, pivot_id=content_id(data), data=data, scene=scene, gate=gate)

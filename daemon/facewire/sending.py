@@ -26,7 +26,7 @@ from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, Message, PivotSlice
 from facewire.wire.packets import pack
-from facewire.wire.pivot import slices
+from facewire.wire.pivot import begins, behind, slices
 from facewire.wire.returns import Report, Want, parse_report
 from facewire.wires import Totals
 
@@ -121,6 +121,8 @@ class Sending:
         self._turn = 0
         self._latest: Bundle | None = None
         self._latest_at = 0.0
+        self._begun: tuple[bytes, tuple[bytes, int]] = (b"", (b"", 0))
+        """What was found last of how a pivot begins."""
 
     @property
     def dropped(self) -> int:
@@ -245,9 +247,9 @@ class Sending:
             if not isinstance(message, PivotSlice):
                 continue
             want = wants.get(message.pivot_id)
-            lacks = receiver.lacks(message.pivot_id) if want is None else _is_missing(message, want)
-            if lacks and (receiver.report.complete or want) and self._accounts.allow(receiver, len(message.data), now):
-                receiver.outbox.put([message], now)
+            part = self._lacked(receiver, message) if want is None else _missing(message, want)
+            if part and (receiver.report.complete or want) and self._accounts.allow(receiver, len(part.data), now):
+                receiver.outbox.put([part], now)
 
     def offer(self, messages: Sequence[Message], current: bytes | None, wanted: Iterable[bytes], now: float) -> None:
         """Messages for everybody. current: the running pivot; wanted: pivots whose slices are still worth sending."""
@@ -262,8 +264,8 @@ class Sending:
             one.outbox.forget([*keep, *also])
             # Without its pivot keypoints are worth nothing, and the pivot is there sooner alone.
             blind = current is not None and not one.sees(current)
-            mine = [message for message in messages if not self._is_useless(message, one, blind)]
-            one.outbox.put([one.told(m) if isinstance(m, Epoch) else m for m in mine], now)
+            mine = [self._for(one, message, blind) for message in messages]
+            one.outbox.put([message for message in mine if message is not None], now)
 
     def delivered(self, pivot_id: bytes, everywhere: bool = False) -> bool:
         """Whether no slice of this pivot waits for a receiver that can be reached; everywhere: whether all have it."""
@@ -291,10 +293,32 @@ class Sending:
     def _cost(self, length: int) -> int:
         return wire_bytes(length, self._link.encrypted)
 
-    def _is_useless(self, message: Message, one: Receiver, blind: bool) -> bool:
+    def _for(self, one: Receiver, message: Message, blind: bool) -> Message | None:
+        """The message as this receiver is to be told it; None: it is no use to it."""
         if isinstance(message, PivotSlice):
-            return not one.lacks(message.pivot_id)
-        return blind and isinstance(message, Bundle)
+            return self._lacked(one, message)
+        if isinstance(message, Epoch):
+            return one.told(message)
+        return None if blind else message
+
+    def _lacked(self, one: Receiver, part: PivotSlice) -> PivotSlice | None:
+        """What the receiver lacks of a slice, as far as is known."""
+        return self._rest(one, part) if one.lacks(part.pivot_id) else None
+
+    def _rest(self, one: Receiver, part: PivotSlice) -> PivotSlice | None:
+        """A slice, but for who has its pivot without the shut eyes, or is sent that just now, only what lies behind."""
+        beginning, length = self._begins(part.pivot_id)
+        has = not one.lacks(beginning) or any(preview.pivot_id == beginning for preview in one.previews)
+        return behind(part, length) if has else part
+
+    def _begins(self, pivot_id: bytes) -> tuple[bytes, int]:
+        """How a pivot begins (wire.pivot.begins); length 0 where it is in use no more."""
+        data = self._coded(pivot_id)
+        if data is None:
+            return pivot_id, 0
+        if self._begun[0] != pivot_id:
+            self._begun = (pivot_id, begins(data))
+        return self._begun[1]
 
     def _hear(self, peer: Peer, report: Report, now: float) -> None:
         receiver = self.receivers.get(peer.identity)
@@ -363,7 +387,10 @@ class Sending:
 
     def _answer(self, receiver: Receiver, want: Want, now: float) -> None:
         """Slices that were asked for, as far as the receiver's account allows."""
-        parts = [part for part in self._parts(receiver, want.pivot_id) if _is_missing(part, want)]
+        whole = self._parts(receiver, want.pivot_id)
+        # Who names gaps has tried what it keeps.
+        lacked = [_missing(part, want) if want.gaps else self._rest(receiver, part) for part in whole]
+        parts = [part for part in lacked if part is not None]
         if not parts or now - receiver.heard_want < OFTEN:
             self.refused_wants += 1
             return
@@ -443,6 +470,7 @@ class Sending:
                 self._acquaintances.met(one.report.device, one.have)
 
 
-def _is_missing(part: PivotSlice, want: Want) -> bool:
+def _missing(part: PivotSlice, want: Want) -> PivotSlice | None:
     end = part.offset + len(part.data)
-    return not want.gaps or any(offset < end and part.offset < offset + length for offset, length in want.gaps)
+    lacks = not want.gaps or any(offset < end and part.offset < offset + length for offset, length in want.gaps)
+    return part if lacks else None

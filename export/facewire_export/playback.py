@@ -13,7 +13,7 @@ from facewire.errors import PacketError
 from facewire.networks import Networks
 from facewire.planes import Planes
 from facewire.types import Epoch, Message, Picture, PivotSlice
-from facewire.wire.pivot import PivotAssembler, decode_pivot
+from facewire.wire.pivot import PivotAssembler, PivotCache, decode_pivot
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Pivots:
     """Follows which pivot belongs to which frame."""
 
     def __init__(self) -> None:
-        self._assembler = PivotAssembler()
+        self._kept = PivotCache(None)
+        self._assembler = PivotAssembler(kept=self._kept)
         self.pictures: dict[bytes, Picture] = {}
         """By content id, in the order in which they came."""
         self._epochs: list[Epoch] = []
@@ -53,6 +54,7 @@ class Pivots:
         elif isinstance(message, PivotSlice):
             data = self._assembler.add(message)
             if data is not None:
+                self._kept.put(data)
                 try:
                     self.pictures[message.pivot_id] = decode_pivot(data)
                 except PacketError:

@@ -14,7 +14,7 @@ from facewire.networks import Networks, Session, open_networks
 from facewire.types import Between, Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, Points, ShownFrame
 from facewire.wire.keypoints import to_grid
 from facewire.wire.mouth import Place, stretch
-from facewire.wire.pivot import add_lids, add_mouth, content_id, encode_pivot
+from facewire.wire.pivot import add_lids, add_mouth, behind, content_id, encode_pivot
 from facewire.wire.pivot_store import PivotCache
 
 STEP = 0.5
@@ -120,6 +120,16 @@ def test_a_frame_with_shut_eyes_is_made_from_the_second_picture(networks: Networ
     assert eyes[6] == pytest.approx(60, abs=6)
     frames = run(started(networks), bundle(shut))  # a pivot that has no second picture
     assert [level(frame) for frame in frames] == pytest.approx([60] * 7, abs=2)
+
+
+def test_shut_eyes_alone_are_enough_for_who_keeps_the_pivot(networks: Networks) -> None:
+    blinking = add_lids(DARK, 64, 64, np.full((64, 96, 3), 180, np.uint8), 800)
+    assert blinking is not None
+    decoding = started(networks)
+    eyes = [rest for part in slices(blinking) if (rest := behind(part, len(DARK))) is not None]
+    run(decoding, *eyes, replace(epoch(networks, blinking), number=1, first_frame=2))
+    (shown,) = run(decoding, Bundle(1, (replace(keypoints(2), shut=True),)))
+    assert float(shown.picture[40:56, 40:70].mean()) == pytest.approx(180, abs=6)
 
 
 def test_a_middle_is_made_as_it_is_said(networks: Networks) -> None:

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facewire.choosing import BLINK_SECONDS, WAIT_SECONDS
+from facewire.choosing import BLINK_SECONDS
 from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
 from facewire.face.mesh import LEFT_EYE, RIGHT_EYE, Landmarks
 from facewire.face.pose import HeadPose
-from facewire.finer import STAYED
+from facewire.finer import LEAST_SECONDS, STAYED
 from facewire.keyframes import CODED_SIZE
 from facewire.ladder import shaped
+from facewire.lids import MAX_BYTES
 from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
 from facewire.profiles import profile
@@ -363,6 +364,62 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
     assert (counters.pivots, counters.finer, counters.reuses) == (2, 1, 1)
 
 
+def blink(bench: Bench, openness: float = 0.05) -> list[Message]:
+    """The eyes shut for 0.16 s, and are open again."""
+    bench.head.openness = openness
+    out = bench.feed(4)
+    bench.head.openness = 0.3
+    return out + bench.feed(12)
+
+
+@pytest.fixture
+def talks(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A link on which somebody has a first pivot, whose eyes are open."""
+    monkeypatch.setattr(sys.modules[__name__], "camera", noisy)
+    monkeypatch.setattr("facewire.blink.head_pose", lambda *_: HeadPose(0.0, 0.0, 0.0))
+    bench = Bench(paced=True, models=tiny_models)
+    bench.head.apart = 6.0
+    bench.feed(1)
+    assert bench.encoding.pending is not None
+    bench.encoding.pivot_sent(bench.encoding.pending)
+    return bench
+
+
+def test_after_a_blink_the_pivot_goes_on_with_shut_eyes(talks: Bench) -> None:
+    bench = talks
+    assert not of(PivotSlice, bench.feed(16) + blink(bench, 0.2))  # no blink: half open
+    parts = of(PivotSlice, blink(bench))
+    open_eyes, both = bench.encoding.in_use
+    assert {part.pivot_id for part in parts} == {both.pivot_id}
+    assert both.data.startswith(open_eyes.data)
+    assert 0 < len(both.data) - len(open_eyes.data) <= MAX_BYTES
+    bench.encoding.pivot_sent(both.pivot_id)
+    bench.head.openness = 0.05
+    messages = bench.feed(20)
+    assert [epoch.pivot_id for epoch in epochs_of(messages)] == [both.pivot_id]
+    assert bench.encoding.coarser(both.pivot_id) == open_eyes.data
+    assert all(frame.shut for frame in frames_of(messages)[4:])
+    bench.head.openness = 0.3
+    assert not any(frame.shut for frame in frames_of(bench.feed(20))[4:])
+    assert not of(PivotSlice, blink(bench))  # once
+    # It is the same picture, and what is seen of it counts from its beginning: the finer one does not come later.
+    wait = round(max(LEAST_SECONDS, STAYED * LINK.pivot_interval) * 25) + 1
+    parts = of(PivotSlice, bench.feed(wait - bench.fed + 6))
+    assert parts
+    assert parts[0].total > len(both.data)
+    finer = bench.encoding.in_use[1]
+    assert finer.gate is not None
+
+
+def test_shut_eyes_that_do_not_fit_are_waited_for_again(talks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    talks.feed(8)
+    with monkeypatch.context() as nothing:
+        nothing.setattr("facewire.finer.lidded", lambda *_: None)
+        assert not of(PivotSlice, blink(talks))
+    assert not of(PivotSlice, talks.feed(20))
+    assert of(PivotSlice, blink(talks))
+
+
 def test_a_blink_is_no_pivot() -> None:
     bench = Bench()
     bench.head.openness = 0.1
@@ -384,8 +441,6 @@ def test_what_was_seen_meanwhile_may_be_the_better_pivot() -> None:
     first = of(PivotSlice, bench.feed(20))[0].pivot_id
     bench.encoding.pivot_sent(first)
     bench.feed(round(STAYED * LINK.pivot_interval * 25) + 20)
-    assert len(bench.encoding.in_use) == 1  # it waits for a blink
-    bench.feed(round(WAIT_SECONDS * 25))
     before, finer = bench.encoding.in_use
     assert (before.pivot_id, finer.crop) == (first, before.crop)
     assert decode_pivot(finer.data).mean() < decode_pivot(before.data).mean() - 10

@@ -30,7 +30,8 @@ def test_faces_come_by_their_numbers_whoever_looks() -> None:
                 glances.at(100 + number, picture(number))
             found = glances.take()
             assert set(found) == {100 + number for number in range(3 * WAITING) if number != 3}
-            assert np.array_equal(found[107], face(0.07))
+            assert np.array_equal(found[107].face, face(0.07))
+            assert found[107].picture[0, 0, 0] == 7
             assert glances.take() == {}
 
 

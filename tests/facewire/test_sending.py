@@ -19,7 +19,7 @@ from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 from facewire.wire.packets import Parser, pack
-from facewire.wire.pivot import PivotAssembler, content_id, decode_pivot, encode_pivot, slices
+from facewire.wire.pivot import PivotAssembler, PivotCache, add_lids, content_id, decode_pivot, encode_pivot, slices
 from facewire.wire.returns import Report, Want, pack_report
 from facewire.wires import Totals
 
@@ -95,15 +95,14 @@ class Link:
         pass
 
 
-def pivot(link: Profile, length: int = 3000) -> list[PivotSlice]:
+def pivot(link: Profile, length: int) -> list[PivotSlice]:
     return list(slices(np.random.default_rng(1).bytes(length), link.slice_bytes))
 
 
 @cache
-def portrait() -> bytes:
-    """A pivot that is one: on slower links it is coded again."""
+def portrait(max_bytes: int) -> bytes:
     noise = np.random.default_rng(3).integers(0, 255, (32, 32, 3), np.uint8)
-    return encode_pivot(noise.repeat(8, 0).repeat(8, 1), 4000)
+    return encode_pivot(noise.repeat(8, 0).repeat(8, 1), max_bytes)
 
 
 def bundle(number: int) -> Bundle:
@@ -113,9 +112,8 @@ def bundle(number: int) -> Bundle:
 class Bench:
     def __init__(self, name: str = "vsat") -> None:
         self.profile = profile(name)
-        self.parts = pivot(self.profile) if name == "vsat" else list(slices(portrait(), self.profile.slice_bytes))
-        self.coded = b"".join(part.data for part in self.parts)
-        self.pivot_id = self.parts[0].pivot_id
+        self.coded = portrait(3000 if name == "vsat" else 4000)
+        self.pivot_id = content_id(self.coded)
         self.epoch = Epoch(1, 0, 0, self.pivot_id, len(self.coded), 256, 25.0, 1, bytes(4), 1.0)
         self.link = Link()
         self.out: list[tuple[Message, str]] = []
@@ -128,6 +126,10 @@ class Bench:
         self.now = 0.0
         self.every = 8
         """Steps of 20 ms from one bundle to the next."""
+
+    @property
+    def parts(self) -> list[PivotSlice]:
+        return list(slices(self.coded, self.profile.slice_bytes))
 
     @property
     def picture_bytes(self) -> int:
@@ -175,13 +177,13 @@ def test_a_pivot_goes_to_who_lacks_it_and_to_nobody_else() -> None:
     assert len(bench.got(b"b", Bundle)) > len(bench.got(b"a", Bundle)) > 0
     kinds = [type(message) for message in bench.link.sent[b"a"]]
     assert kinds.index(Bundle) > max(at for at, kind in enumerate(kinds) if kind is PivotSlice)
-    assert bench.picture_bytes == 3000
-    assert bench.sending.classes.pivots > 3000
+    assert bench.picture_bytes == len(bench.coded)
+    assert bench.sending.classes.pivots > len(bench.coded)
 
 
 def test_who_comes_back_with_half_a_pivot_gets_the_other_half() -> None:
     bench = Bench()
-    bench.link.join(b"a", hello(b"devA", wants=(Want(bench.pivot_id, ((1200, 1800),)),)))
+    bench.link.join(b"a", hello(b"devA", wants=(Want(bench.pivot_id, ((1200, 3000),)),)))
     bench.run(3.0)
     assert bench.got(b"a", PivotSlice) == bench.parts[1:]
 
@@ -554,6 +556,83 @@ def test_of_a_finer_pivot_what_it_was_before_comes_in_between() -> None:
                 told = next(n for n, m in enumerate(sent) if isinstance(m, Epoch) and m.pivot_id == message.pivot_id)
                 assert told > place or message.pivot_id == names[0]
     assert not any(part.pivot_id == middle for part in bench.got(b"b", PivotSlice) if isinstance(part, PivotSlice))
+
+
+def with_shut_eyes(bench: Bench) -> bytes:
+    """The bench's pivot goes on with shut eyes; returns the content id of what it was."""
+    before, first = bench.pivot_id, bench.coded
+    patch = np.random.default_rng(4).integers(0, 255, (16, 48, 3), np.uint8)
+    both = add_lids(first, 80, 80, patch, 800)
+    assert both is not None
+    bench.before, bench.coded, bench.pivot_id = first, both, content_id(both)
+    bench.wanted = [before, bench.pivot_id]
+    bench.epoch = replace(bench.epoch, number=1, pivot_id=bench.pivot_id, pivot_bytes=len(both))
+    return before
+
+
+def made_of(sent: list[Message], *kept: bytes) -> list[bytes]:
+    """The pivots that a receiver has in the end, in their order; kept: those that it had."""
+    cache = PivotCache(None)
+    for data in kept:
+        cache.put(data)
+    assembler = PivotAssembler(kept=cache)
+    for part in sent:
+        whole = assembler.add(part) if isinstance(part, PivotSlice) else None
+        if whole is not None:
+            cache.put(whole)
+    return list(reversed(cache.latest(9)))
+
+
+def test_who_has_a_pivot_gets_only_the_shut_eyes_that_it_goes_on_with() -> None:
+    bench = Bench()
+    bench.link.join(b"a", hello(b"devA", bench.pivot_id))
+    bench.link.join(b"b", hello(b"devB"))
+    bench.run(0.02)
+    first = bench.coded
+    before = with_shut_eyes(bench)
+    bench.sending.offer(bench.parts, before, bench.wanted, bench.now)
+    bench.run(6.0, 100)
+    tail = bench.got(b"a", PivotSlice)
+    assert [(part.offset, part.data) for part in tail if isinstance(part, PivotSlice)] == [
+        (len(first), bench.coded[len(first) :])
+    ]
+    assert made_of(tail, first) == [before, bench.pivot_id]
+    assert made_of(bench.got(b"b", PivotSlice))[-1] == bench.pivot_id
+    assert bench.sending.delivered(bench.pivot_id, everywhere=True)
+
+
+def test_who_joins_late_gets_no_byte_of_a_pivot_with_shut_eyes_twice() -> None:
+    bench = Bench("bgan")
+    bench.every = 24
+    first = bench.coded
+    before = with_shut_eyes(bench)
+    bench.link.join(b"a", hello(b"devA"))
+    bench.link.join(b"b", hello(b"devB", before))
+    bench.run(30.0, 100)
+    eyes = len(bench.coded) - len(first)
+    for identity, kept, most in ((b"a", (), PREVIEW_BYTES + len(bench.coded)), (b"b", (first,), eyes)):
+        sent = bench.link.sent[identity]
+        assert sum(len(part.data) for part in sent if isinstance(part, PivotSlice)) <= most
+        assert made_of(sent, *kept)[-2:] == [before, bench.pivot_id]
+        epochs = [message.pivot_id for message in sent if isinstance(message, Epoch)]
+        assert epochs[-2:] == [before, bench.pivot_id]
+
+
+def test_who_asks_for_a_pivot_gets_what_he_lacks_and_all_that_he_names() -> None:
+    bench = Bench()
+    first = bench.coded
+    before = with_shut_eyes(bench)
+    bench.link.join(b"a", hello(b"devA", before, bench.pivot_id))
+    bench.run(1.0)
+    peer = bench.link.peers[b"a"]
+    bench.link.say(peer, Report(b"devA", wants=(Want(bench.pivot_id),)))
+    bench.run(6.0)
+    tail = [part for part in bench.got(b"a", PivotSlice) if isinstance(part, PivotSlice)]
+    assert [part.offset for part in tail] == [len(first)]
+    bench.link.say(peer, Report(b"devA", wants=(Want(bench.pivot_id, ((0, len(first)),)),)))  # he has lost it
+    bench.run(6.0)
+    rest = bench.got(b"a", PivotSlice)[1:]
+    assert made_of([*tail, *rest]) == [bench.pivot_id]
 
 
 def test_a_finer_pivot_waits_for_who_cannot_be_reached() -> None:

@@ -21,11 +21,11 @@ from facewire.types import Picture
 from facewire.wire import avif, extras, lids
 from facewire.wire.mouth import Place
 from facewire.wire.packets import MAX_CODED_SIZE, MAX_PIVOT_BYTES, MIN_CODED_SIZE
-from facewire.wire.pivot_store import PivotAssembler, PivotCache, content_id, slices
+from facewire.wire.pivot_store import PivotAssembler, PivotCache, behind, content_id, slices
 
 __all__ = [
-    "PivotAssembler", "PivotCache", "Shown", "add_lids", "add_mouth", "content_id", "decode_pivot", "decode_whole",
-    "encode_pivot", "slices",
+    "PivotAssembler", "PivotCache", "Shown", "add_lids", "add_mouth", "begins", "behind", "content_id", "decode_pivot",
+    "decode_whole", "encode_pivot", "slices",
 ]  # fmt: skip
 
 PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
@@ -135,6 +135,13 @@ def add_lids(data: bytes, left: int, top: int, patch: Picture, max_bytes: int) -
 def add_mouth(data: bytes, place: Place | None) -> bytes:
     """A coded pivot that says where its mouth is (None: no more)."""
     return extras.split(data)._replace(mouth=place).bytes()
+
+
+def begins(data: bytes) -> tuple[bytes, int]:
+    """The pivot that is the same without shut eyes, with whose bytes this one begins: its content id and its length, 0
+    where it is this one. Raises PacketError."""
+    bare = extras.split(data)._replace(lids=b"").bytes()
+    return content_id(bare), len(bare) if len(bare) < len(data) else 0
 
 
 def decode_pivot(data: bytes) -> Picture:

@@ -8,12 +8,15 @@ import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from facewire.types import PivotSlice
 from facewire.wire.packets import MAX_PIVOT_BYTES
 
 SUFFIX = ".pivot"
+RECENT = 8
+"""Kept pivots, the last ones used, that are tried as the beginning of another one."""
 
 
 def content_id(data: bytes) -> bytes:
@@ -28,6 +31,14 @@ def slices(data: bytes, slice_bytes: int) -> Iterator[PivotSlice]:
         yield PivotSlice(name, offset, len(data), data[offset : offset + slice_bytes])
 
 
+def behind(part: PivotSlice, length: int) -> PivotSlice | None:
+    """What of a slice lies behind the first `length` bytes of its pivot; None: nothing."""
+    inside = length - part.offset
+    if inside >= len(part.data):
+        return None
+    return part if inside <= 0 else replace(part, offset=length, data=part.data[inside:])
+
+
 class _Partial:
     def __init__(self, total: int) -> None:
         self.data = bytearray(total)
@@ -36,16 +47,23 @@ class _Partial:
     def missing(self) -> int:
         return self.have.count(0)
 
+    def begins(self) -> int:
+        """The length of what is missing, where that is the beginning; else 0."""
+        first = self.have.find(1)
+        return first if first == self.missing() else 0
+
 
 class PivotAssembler:
-    """Puts pivots together from slices in any order, repeated or overlapping.
+    """Puts pivots together from slices in any order, repeated or overlapping. kept: a pivot that begins with the bytes
+    of one in there, and says more behind them (shut eyes), is whole when that has come.
 
     Holds at most `most` unfinished pivots of at most MAX_PIVOT_BYTES each; the one that was touched longest ago is
     dropped first. A pivot whose bytes do not have its id is thrown away and counted in `rejected`.
     """
 
-    def __init__(self, most: int = 4) -> None:
+    def __init__(self, most: int = 4, kept: PivotCache | None = None) -> None:
         self._most = most
+        self._kept = kept
         self._partial: OrderedDict[bytes, _Partial] = OrderedDict()
         self.rejected = 0
 
@@ -64,13 +82,24 @@ class PivotAssembler:
         partial.data[part.offset : end] = part.data
         partial.have[part.offset : end] = b"\1" * len(part.data)
         if partial.missing():
-            return None
+            whole = self._begun(part.pivot_id, partial)
+            if whole is not None:
+                del self._partial[part.pivot_id]
+            return whole
         del self._partial[part.pivot_id]
         whole = bytes(partial.data)
         if content_id(whole) != part.pivot_id:
             self.rejected += 1
             return None
         return whole
+
+    def _begun(self, pivot_id: bytes, partial: _Partial) -> bytes | None:
+        """The pivot, if what is missing is a kept one."""
+        length = partial.begins()
+        if not length or self._kept is None:
+            return None
+        wholes = (beginning + bytes(partial.data[length:]) for beginning in self._kept.of_length(length))
+        return next((whole for whole in wholes if content_id(whole) == pivot_id), None)
 
     @property
     def latest(self) -> bytes | None:
@@ -144,6 +173,11 @@ class PivotCache:
     def latest(self, most: int) -> list[bytes]:
         """Content ids of the pivots that were used last, the newest first."""
         return list(self._lengths)[: -most - 1 : -1]
+
+    def of_length(self, length: int) -> list[bytes]:
+        """Those of so many bytes among the RECENT ones."""
+        found = (self.get(name) for name in self.latest(RECENT) if self._lengths[name] == length)
+        return [data for data in found if data is not None]
 
     def __contains__(self, pivot_id: bytes) -> bool:
         return pivot_id in self._lengths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from facewire.pivots import Limits
 from facewire.planes import Planes, to_picture
 from facewire.profiles import Profile
 from facewire.profiles import profile as profile_by_name
-from facewire.types import Message, Picture
+from facewire.types import Frame, Message, Picture, PivotSlice
 from facewire.upscale import Upscaler
 from facewire.wire.container import read_packets
+from facewire.wire.pivot import begins, behind
 from facewire.wire.tally import Tally
 from facewire_export.evaluation.footage import Footage
 from facewire_export.evaluation.points import MAIN, SHOWN, Ours
@@ -78,6 +80,35 @@ def limits_of(point: Ours) -> Limits:
     return Limits(turn, turn, turn, usual.background * turn / usual.yaw)
 
 
+class OneReceiver:
+    """A camera's encoding (files.Encoder) as it is sent to one receiver, who has all that went before (sending)."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._has: set[bytes] = set()
+
+    def push(self, frame: Frame) -> list[Message]:
+        """Its messages for the next frame."""
+        return self._lacked(self._encoding.push(frame))
+
+    def flush(self) -> list[Message]:
+        """Those of the end."""
+        return self._lacked(self._encoding.flush())
+
+    def _lacked(self, messages: list[Message]) -> list[Message]:
+        begun = {taken.pivot_id: begins(taken.data) for taken in self._encoding.in_use}
+        lacked: list[Message] = []
+        for message in messages:
+            if isinstance(message, PivotSlice):
+                beginning, length = begun[message.pivot_id]
+                rest = behind(message, length) if beginning in self._has else message
+                lacked += [rest] if rest is not None else []
+            else:
+                lacked.append(message)
+        self._has |= set(begun)
+        return lacked
+
+
 def code(footage: Footage, point: Ours, folder: Path, networks: Networks) -> Stream:
     """The clip as a .fw file: by `facewire compress`, or by a camera's steps where the point is live. Raises
     FacewireError. networks: a sender's."""
@@ -86,9 +117,10 @@ def code(footage: Footage, point: Ours, folder: Path, networks: Networks) -> Str
     coded, report = folder / "clip.fw", folder / "report.json"
     pivots = "adaptive" if point.turn else "first"
 
-    def encoder(profile: Profile, fps: float) -> Encoding | Lookahead:
+    def encoder(profile: Profile, fps: float) -> OneReceiver | Lookahead:
         if point.live:
-            return open_encoding(profile, fps=fps, pivots=pivots, limits=limits_of(point), networks=networks)
+            limits = limits_of(point)
+            return OneReceiver(open_encoding(profile, fps=fps, pivots=pivots, limits=limits, networks=networks))
         return open_lookahead(profile, fps=fps, pivots=pivots, networks=networks)
 
     keypoints = "bare" if point.bare else "coded"
@@ -101,11 +133,14 @@ def code(footage: Footage, point: Ours, folder: Path, networks: Networks) -> Str
 def stream_of(messages: Sequence[Message], rate: dict[str, Any], profile: Profile) -> Stream:
     """What is to be known of a stream besides its messages."""
     tally, pivots = Tally(), Pivots()
+    sent: Counter[bytes] = Counter()
     for message in messages:
+        if isinstance(message, PivotSlice):
+            sent[message.pivot_id] += len(message.data)
         tally.add(message, 0, 0)
         pivots.push(message)
     epochs = tuple(
-        (line.first_frame, line.pivot_id.hex(), 0 if line.reused else line.pivot_bytes) for line in tally.epochs
+        (line.first_frame, line.pivot_id.hex(), 0 if line.reused else sent[line.pivot_id]) for line in tally.epochs
     )
     pictures = {name.hex(): picture for name, picture in pivots.pictures.items()}
     link = zeromq(messages, profile, float(rate["seconds"]))

@@ -11,7 +11,16 @@ from facewire.errors import PacketError
 from facewire.types import Picture, PivotSlice
 from facewire.wire import avif, pivot
 from facewire.wire.packets import MAX_PIVOT_BYTES
-from facewire.wire.pivot import PivotAssembler, PivotCache, content_id, decode_pivot, encode_pivot, slices
+from facewire.wire.pivot import (
+    PivotAssembler,
+    PivotCache,
+    behind,
+    content_id,
+    decode_pivot,
+    encode_pivot,
+    slices,
+)
+from facewire.wire.pivot_store import RECENT
 
 
 def picture(side: int = 256, detail: float = 40.0) -> Picture:
@@ -167,6 +176,39 @@ def test_assembler_takes_overlaps_and_counts_what_misses() -> None:
     assert assembler.add(PivotSlice(name, 0, 100, data[:60])) is None
     assert assembler.missing(name) == 40
     assert assembler.add(PivotSlice(name, 30, 100, data[30:])) == data
+
+
+def test_what_begins_with_a_kept_pivot_is_whole_with_the_rest() -> None:
+    first, more = bytes(range(200)), b"and shut eyes"
+    cache = PivotCache(None)
+    for data in (bytes(200), first, b"short"):
+        cache.put(data)
+    assembler = PivotAssembler(kept=cache)
+    two = [behind(part, 200) for part in slices(first + more, 205)]
+    assert two[0] is not None
+    assert assembler.add(two[0]) is None  # not to its end
+    assert two[1] is not None
+    assert assembler.add(two[1]) == first + more
+    # Of a pivot that is not kept the beginning is missing, and is asked for.
+    other = b"!" + first[1:] + more
+    rest = behind(PivotSlice(content_id(other), 0, len(other), other), 200)
+    assert rest is not None
+    assert assembler.add(rest) is None
+    assert assembler.gaps(content_id(other)) == [(0, 200)]
+    assert assembler.add(PivotSlice(content_id(other), 0, len(other), other[:200])) == other
+    assert assembler.rejected == 0
+
+
+def test_only_pivots_used_lately_are_tried() -> None:
+    first, more = b"first".ljust(50), b"more"
+    cache = PivotCache(None)
+    cache.put(first)
+    for number in range(RECENT):
+        cache.put(bytes([number] * 50))
+    rest = PivotSlice(content_id(first + more), 50, 54, more)
+    assert PivotAssembler(kept=cache).add(rest) is None
+    cache.get(content_id(first))
+    assert PivotAssembler(kept=cache).add(rest) == first + more
 
 
 def test_assembler_rejects_wrong_content_and_stays_small() -> None:

@@ -1,0 +1,39 @@
+"""The first blink before a pivot that shows open eyes only. It is over in 0.2 s, so all frames are looked at."""
+
+from __future__ import annotations
+
+from facewire.album import Seen
+from facewire.face.mesh import Landmarks, eye_opening
+from facewire.face.pose import head_pose
+from facewire.lids import SHUT
+from facewire.pivots import Scene
+from facewire.types import Picture
+
+OVER = 5
+"""Frames after the one whose eyes are most shut: a blink shuts no further then."""
+
+
+class Blink:
+    """Keeps the picture of one blink: that in which the eyes are most shut."""
+
+    def __init__(self) -> None:
+        self._best: Seen | None = None
+        self._since = 0
+
+    def look(self, picture: Picture, face: Landmarks, pivot: Scene) -> None:
+        """The next frame: a coded picture, as the pivot is one, and the face in it."""
+        if pivot.eyes is None or (self._best is not None and self._since >= OVER):
+            return
+        self._since += 1
+        least = SHUT * pivot.eyes if self._best is None or self._best.scene.eyes is None else self._best.scene.eyes
+        if eye_opening(face) < least:
+            self._best, self._since = Seen(picture, Scene(head_pose(face, picture.shape[0]), face=face)), 0
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """The picture, once the blink is over; nothing before."""
+        return () if self._best is None or self._since < OVER else (self._best,)
+
+    def clear(self) -> None:
+        """Wait for another one."""
+        self._best, self._since = None, 0
