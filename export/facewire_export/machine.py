@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = ("numpy", "onnxruntime", "opencv-contrib-python", "mediapipe", "av", "pillow", "torch")
@@ -48,6 +50,16 @@ def forbid_realtime() -> None:
     """
     drop, nice = 24, 23  # PR_CAPBSET_DROP, CAP_SYS_NICE
     ctypes.CDLL(None).prctl(drop, nice, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def same_priority() -> Iterator[None]:
+    """Whatever asks for real-time priority in here, the calling thread has afterwards what it had before."""
+    policy, before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, before)
 
 
 def cpu_seconds() -> float:

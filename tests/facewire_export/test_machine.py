@@ -6,16 +6,28 @@ import sys
 
 import pytest
 
+from facewire_export.machine import same_priority
+
 ASK = """
 import os, subprocess, sys
 from facewire_export.machine import forbid_realtime
 if sys.argv[1] == "forbidden":
     forbid_realtime()
-# A test before this one may have left its thread, and so this process, at a real-time priority.
-os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); print('real-time')"
 print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
 """
+
+
+def test_the_priority_is_that_of_before() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may ask for real-time priority")
+    before = os.sched_getscheduler(0)
+    try:
+        with same_priority():
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        pytest.skip("real-time priority is not to be had here")
+    assert os.sched_getscheduler(0) == before == os.SCHED_OTHER
 
 
 def asked(word: str) -> bool:

@@ -24,6 +24,7 @@ from facewire.types import Picture
 from facewire_export.evaluation import vvc
 from facewire_export.evaluation.footage import Yuv
 from facewire_export.evaluation.points import SHOWN, Codec
+from facewire_export.machine import same_priority
 from facewire_export.playback import enlarged
 
 # SVT-AV1 describes itself at length on stderr otherwise.
@@ -83,7 +84,8 @@ def encode(point: Codec, frames: Iterable[Yuv], fps: float) -> Coded:
         except vvc.VvcError as error:
             raise CodecError(str(error)) from error
     else:
-        packets = _encode(point, frames, fps)
+        with same_priority():
+            packets = _encode(point, frames, fps)
     packets = [bare(point.codec, packet) for packet in packets]
     return Coded(point.codec, tuple(packets), tuple(_payload(point.codec, packet) for packet in packets))
 

@@ -21,6 +21,7 @@ from facewire_export.evaluation.codecs import ENCODERS, CodecError, Coded, decod
 from facewire_export.evaluation.ffmpeg import candidates
 from facewire_export.evaluation.footage import Yuv, planar
 from facewire_export.evaluation.points import Codec
+from facewire_export.machine import same_priority
 from facewire_export.metrics import psnr
 from facewire_export.playback import enlarged
 
@@ -71,7 +72,8 @@ def test_a_worse_quality_costs_less(codec: str) -> None:
 def test_live_streams_do_not_reorder() -> None:
     """Each picture can be shown as soon as it is there."""
     for codec in ENCODERS:
-        order = stamps(Codec(codec, "live", SIZE, 50))
+        with same_priority():  # SVT-AV1 asks for more
+            order = stamps(Codec(codec, "live", SIZE, 50))
         assert order == sorted(order), codec
 
 
