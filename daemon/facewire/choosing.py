@@ -35,10 +35,11 @@ MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
 ALIKE = 0.09
 """Mean difference of thumbnails up to which an earlier run's pivot may show what the camera shows (see pivots.CUT)."""
-SHUT = 0.16
-"""Eyes that are less open are shut (face.mesh.eye_opening): what nobody can open again makes no new pivot..."""
-BLINK_SECONDS = 0.6
-"""... unless they stay so: a blink takes 0.1 to 0.4 s."""
+SHUT, TOGETHER = 0.16, 0.06
+"""Eyes that are less open are shut (face.mesh.eye_opening), lips that are less apart are together (mouth_opening): what
+nobody can open again makes no new pivot..."""
+PAUSE_SECONDS = 0.6
+"""... unless they stay so: a blink takes 0.1 to 0.4 s, and who talks parts his lips several times a second."""
 
 
 class Meter(Protocol):
@@ -89,7 +90,7 @@ class Choosing:
         self._cuts = CutDetector()
         self._every = max(1, round(MEASURE_SECONDS * fps))
         self._measured = -self._every
-        self._shut_since: int | None = None
+        self._poor_since: int | None = None
         self._forced = ""
         self._recalled: list[Taken] = []
         self._originals = Originals(background)
@@ -195,9 +196,9 @@ class Choosing:
             self._forced = ""
             return self._reuse(decision.reuse, profile)
         if not decision.new:
-            self._shut_since = None if scene is not None else self._shut_since
+            self._poor_since = None if scene is not None else self._poor_since
             return self._improve(number, profile)
-        if self._blinks(number, scene):
+        if self._waits(number, scene, urgent):
             return []
         self._forced = ""
         scene = scene or self._measure(coded)
@@ -242,18 +243,22 @@ class Choosing:
             self._policy.take(number, pending.taken)
         return pending.taken
 
-    def _blinks(self, number: int, scene: Scene | None) -> bool:
-        """Whether a new pivot should wait, for shut eyes to open; scene: None where nothing was measured just now."""
-        is_shut = scene is not None and scene.eyes is not None and scene.eyes < SHUT
-        since = self._shut_since
-        if (since is None or scene is not None) and not is_shut:
-            self._shut_since = None
+    def _waits(self, number: int, scene: Scene | None, urgent: bool) -> bool:
+        """Whether a new pivot should wait, for shut eyes to open, or lips; scene: None where nothing was measured just
+        now. urgent: what is shown is wrong without it, and lips are not waited for."""
+        is_poor = scene is not None and (
+            (scene.eyes is not None and scene.eyes < SHUT)
+            or (not urgent and scene.lips is not None and scene.lips < TOGETHER)
+        )
+        since = self._poor_since
+        if (since is None or scene is not None) and not is_poor:
+            self._poor_since = None
             return False
-        since = self._shut_since = number if since is None else since
-        if number - since > BLINK_SECONDS * self._fps:
-            self._shut_since = None
+        since = self._poor_since = number if since is None else since
+        if number - since > PAUSE_SECONDS * self._fps:
+            self._poor_since = None
             return False
-        if is_shut:
+        if is_poor:
             self._measured = number - self._every + self._every // 3  # look again soon
         return True
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facewire.choosing import BLINK_SECONDS
+from facewire.choosing import PAUSE_SECONDS
 from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
 from facewire.face.mesh import LEFT_EYE, RIGHT_EYE, Landmarks
@@ -77,7 +77,9 @@ def face(openness: float, apart: float | None = None) -> Landmarks:
     for index in (*LEFT_EYE, *RIGHT_EYE):
         if index not in corners and index not in lids:
             marks[index, :2] = (102 if index in LEFT_EYE else 152, 100)
-    if apart is not None:
+    if apart is None:
+        marks[14, 1] = 1.0  # not together, whatever they are
+    else:
         marks[[78, 308], :2] = (108, 160), (148, 160)
         for sign, inner, outer in ((-1, (82, 13, 312), (37, 0, 267)), (1, (87, 14, 317), (84, 17, 314))):
             for at, x in enumerate((120, 128, 136)):
@@ -428,11 +430,26 @@ def test_a_blink_is_no_pivot() -> None:
     assert len({part.pivot_id for part in of(PivotSlice, bench.feed(6))}) == 1
 
 
-def test_eyes_that_stay_shut_are_taken_as_they_are() -> None:
+def test_lips_that_are_together_are_waited_for_but_not_where_the_scene_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench()
-    bench.head.openness = 0.1
+    bench.head.apart = 0.5
+    assert not of(PivotSlice, bench.feed(8))
+    bench.head.apart = 6.0
+    assert of(PivotSlice, bench.feed(6))
+    bench.feed(100)
+    bench.head.apart = 0.5
+    monkeypatch.setattr(sys.modules[__name__], "camera", lambda _, shape: np.full(shape, 240, np.uint8))
+    assert of(PivotSlice, bench.feed(8))
+
+
+@pytest.mark.parametrize(("openness", "apart"), [(0.1, None), (0.3, 0.5)])
+def test_eyes_and_lips_that_stay_shut_are_taken_as_they_are(openness: float, apart: float | None) -> None:
+    bench = Bench()
+    bench.head.openness, bench.head.apart = openness, apart
     shown = next(number for number in range(100) if of(PivotSlice, bench.feed(1)))
-    assert BLINK_SECONDS * 25 < shown <= BLINK_SECONDS * 25 + 4
+    assert PAUSE_SECONDS * 25 < shown <= PAUSE_SECONDS * 25 + 4
 
 
 def test_what_was_seen_meanwhile_may_be_the_better_pivot() -> None:
