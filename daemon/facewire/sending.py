@@ -247,7 +247,7 @@ class Sending:
             if not isinstance(message, PivotSlice):
                 continue
             want = wants.get(message.pivot_id)
-            part = self._lacked(receiver, message) if want is None else _missing(message, want)
+            part = self._lacked(receiver, message) if want is None else self._asked(receiver, message, want)
             if part and (receiver.report.complete or want) and self._accounts.allow(receiver, len(part.data), now):
                 receiver.outbox.put([part], now)
 
@@ -304,6 +304,15 @@ class Sending:
     def _lacked(self, one: Receiver, part: PivotSlice) -> PivotSlice | None:
         """What the receiver lacks of a slice, as far as is known."""
         return self._rest(one, part) if one.lacks(part.pivot_id) else None
+
+    def _asked(self, one: Receiver, part: PivotSlice, want: Want) -> PivotSlice | None:
+        """What of a slice was asked for."""
+        end = part.offset + len(part.data)
+        if want.gaps and not any(offset < end and part.offset < offset + length for offset, length in want.gaps):
+            return None
+        _, length = self._begins(part.pivot_id)
+        # Who has all but the beginning has tried what it keeps.
+        return part if want.gaps == ((0, length),) else self._rest(one, part)
 
     def _rest(self, one: Receiver, part: PivotSlice) -> PivotSlice | None:
         """A slice, but for who has its pivot without the shut eyes, or is sent that just now, only what lies behind."""
@@ -387,10 +396,8 @@ class Sending:
 
     def _answer(self, receiver: Receiver, want: Want, now: float) -> None:
         """Slices that were asked for, as far as the receiver's account allows."""
-        whole = self._parts(receiver, want.pivot_id)
-        # Who names gaps has tried what it keeps.
-        lacked = [_missing(part, want) if want.gaps else self._rest(receiver, part) for part in whole]
-        parts = [part for part in lacked if part is not None]
+        asked = [self._asked(receiver, part, want) for part in self._parts(receiver, want.pivot_id)]
+        parts = [part for part in asked if part is not None]
         if not parts or now - receiver.heard_want < OFTEN:
             self.refused_wants += 1
             return
@@ -468,9 +475,3 @@ class Sending:
             one.have.add(pivot_id[:4])
             if not one.is_guest:
                 self._acquaintances.met(one.report.device, one.have)
-
-
-def _missing(part: PivotSlice, want: Want) -> PivotSlice | None:
-    end = part.offset + len(part.data)
-    lacks = not want.gaps or any(offset < end and part.offset < offset + length for offset, length in want.gaps)
-    return part if lacks else None

@@ -635,6 +635,17 @@ def test_who_asks_for_a_pivot_gets_what_he_lacks_and_all_that_he_names() -> None
     assert made_of([*tail, *rest]) == [bench.pivot_id]
 
 
+def test_who_comes_back_with_half_of_the_shut_eyes_gets_the_other_half() -> None:
+    bench = Bench()
+    first = len(bench.coded)
+    before = with_shut_eyes(bench)
+    rest = len(bench.coded) - first - 200
+    wants = (Want(bench.pivot_id, ((0, first), (first + 200, rest))),)
+    bench.link.join(b"a", hello(b"devA", before, wants=wants))
+    bench.run(6.0)
+    assert rest <= bench.picture_bytes <= len(bench.coded) - first
+
+
 def test_a_finer_pivot_waits_for_who_cannot_be_reached() -> None:
     bench = Bench()
     bench.link.join(b"a", hello(b"devA", bench.pivot_id))

@@ -28,10 +28,10 @@ from facewire.networks import SENDER, Networks, Session, load_manifest, open_net
 from facewire.pivots import Scene
 from facewire.still import calmed
 from facewire.trellis import deformed
-from facewire.types import Bundle, Epoch, Message
+from facewire.types import Bundle, Epoch, Message, Picture
 from facewire.wire.keypoints import to_grid
 from facewire.wire.packets import MAX_SLICE_BYTES
-from facewire.wire.pivot import content_id, slices
+from facewire.wire.pivot import content_id, decode_pivot, slices
 from facewire_export.dataset import Clip
 from facewire_export.networks.tiers import CODED_SIZE
 
@@ -48,6 +48,8 @@ KIND, STEP, FPS = 2, 1.0, 12.5
 class Sent:
     """Frames of one clip as the generator is fed them."""
 
+    coded: NDArray[np.uint8]
+    """[pivots, 256, 256, 3]: as they are decoded."""
     pivots: NDArray[np.float16]
     """[pivots, 3, 256, 256] in [0, 1]: restored."""
     still: NDArray[np.float32]
@@ -90,9 +92,11 @@ def send(clip: Clip, networks: Networks, seed: int) -> Sent | None:
     looked_at = [Seen(clip.frames[at], Scene(face=face)) for at, face in faces.items()]
     good = [at for at, may in zip(faces, fit(looked_at), strict=True) if may]
     numbers: list[int] = []
+    coded: list[Picture] = []
     for stream in range(PIVOTS):
         pivot = int(rng.choice(good or [*faces]))
         data = encode_face(clip.frames[pivot], faces[pivot], int(np.exp(rng.uniform(*np.log(BYTES)))))
+        coded.append(decode_pivot(data))
         run = sorted(faces)[(first := int(rng.integers(len(faces) - FRAMES + 1))) : first + FRAMES]
         spent = float(rng.choice(DEFORMATION_BYTES))
         for message in _messages(clip, faces, networks, data, faces[pivot], run, stream, spent):
@@ -101,6 +105,7 @@ def send(clip: Clip, networks: Networks, seed: int) -> Sent | None:
         numbers += run
     fed = watched.fed
     return Sent(
+        coded=np.stack(coded),
         pivots=np.concatenate([fed[at]["pivot"] for at in range(0, len(fed), FRAMES)]).astype(np.float16),
         still=np.concatenate([fed[at]["pivot_keypoints"] for at in range(0, len(fed), FRAMES)]),
         which=np.arange(len(fed)) // FRAMES,

@@ -1,0 +1,181 @@
+"""Trains all that paints at the receiver, restorer, pivot encoder, repair and upscaler, by what is shown in the end.
+
+Each was taught alone, and judged by what comes out of it. But a pivot's marks are moved before they are seen, moving it
+blurs it, and what sharpens afterwards sharpens the marks as well. So here decoded pivots go in, as they were sent
+(training.sent), and frames at the shown size are compared. Keypoints and motion stay as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from facewire_export.networks.animator import animator
+from facewire_export.networks.generator import Generator, Warped, warp
+from facewire_export.networks.restorer import Restorer
+from facewire_export.networks.tiers import CODED_SIZE, Tier
+from facewire_export.networks.upscaler import Upscaler
+from facewire_export.training.animator import cut
+from facewire_export.training.losses import PictureLoss, Scores, sheet
+from facewire_export.training.repair import Streams, middles
+from facewire_export.training.restorer import SCALE, enlarged
+
+WINDOW = 96
+"""Side of what is compared of each frame, in coded pixels."""
+TOGETHER = 2
+"""Frames of one pivot in a batch: it is restored once for them."""
+MOUTH = 48
+"""Side of what is cut out around the mouth, in coded pixels."""
+MOUTH_WEIGHT = 0.5
+JUDGED = 24
+"""Each so-manieth frame of the held-out clips is judged."""
+
+
+class Batch(NamedTuple):
+    """Frames of P pivots, TOGETHER of each, one pivot's after the other's."""
+
+    coded: Tensor
+    """[P, 3, 256, 256] in [0, 1]: pivots as they are decoded."""
+    real: Tensor
+    """[B, 3, 512, 512]."""
+    still: Tensor
+    points: Tensor
+    """Keypoints [B, 10, 2] of the pivot and of the frame."""
+    displacement: Tensor
+    """[B, 2, 64, 64]: the one that was sent, half crops."""
+    places: Tensor
+    """Landmarks of the frame [B, 10, 2], NaN where no face was found."""
+
+
+class Shown:
+    """Streams beside their frames at the shown size. folder: of those, uint8 [frames, 512, 512, 3] for each clip."""
+
+    def __init__(self, streams: Streams, folder: Path) -> None:
+        self.streams = streams
+        self.real: dict[int, NDArray[np.uint8]] = {}
+        for clip, sent in enumerate(streams.sent):
+            path = folder / f"{streams.pool.clips[clip].entry.name}.npy"
+            if sent is not None and path.is_file():
+                self.real[clip] = np.load(path, mmap_mode="r")
+        self.pivots = [
+            (clip, which) for clip in self.real for which in range(len(streams.sent[clip].coded))  # type: ignore[union-attr]
+        ]
+
+    def batch(self, chosen: list[tuple[int, int, list[int]]]) -> Batch:
+        """For each pivot, by clip and number, those of its frames."""
+        rows: list[list[NDArray[np.float32]]] = []
+        coded, frames = [], []
+        for clip, which, of_it in chosen:
+            one = self.streams.sent[clip]
+            assert one is not None
+            coded.append(one.coded[which])
+            mine = np.flatnonzero(one.which == which)
+            for at in (int(mine[n]) for n in of_it):
+                real = self.real[clip][at].transpose(2, 0, 1)
+                rows.append([real, one.still[which], one.points[at], one.displacement[at]])
+                frames.append((clip, int(one.frames[at])))
+        real, still, points, displacement = (
+            torch.from_numpy(np.stack(part).astype(np.float32)) for part in zip(*rows, strict=True)
+        )
+        pivots = torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).float().div(255)
+        return Batch(pivots, real / 255, still, points, displacement, self.streams.pool.keypoints(frames))
+
+
+class ReceiverTask:
+    """Implements `loop.Task`."""
+
+    name = "receiver"
+
+    def __init__(self, tier: Tier, shown: Shown, held_out: Shown, loss: PictureLoss, batch: int) -> None:
+        self.networks = animator(tier)
+        self.networks["restorer"], self.networks["upscaler"] = Restorer(tier), Upscaler(tier)
+        for frozen in (self.networks["keypoints"], self.networks["generator"].motion):
+            frozen.requires_grad_(False)
+        self.shown, self.held_out, self.picture_loss, self.size = shown, held_out, loss, batch // TOGETHER
+
+    def loss(self, _step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Picture loss of a window of each frame as it is shown, and of the mouth in it."""
+        chosen = []
+        for _ in range(self.size):
+            clip, which = self.shown.pivots[int(rng.integers(len(self.shown.pivots)))]
+            sent = self.shown.streams.sent[clip]
+            assert sent is not None
+            count = int((sent.which == which).sum())
+            chosen.append((clip, which, [int(n) for n in rng.choice(count, TOGETHER, replace=False)]))
+        batch = self.shown.batch(chosen)
+        corners = self._corners(rng, batch.places)
+        fake = made(self.networks, batch, corners, WINDOW)
+        real = windows(batch.real, corners * 8 * SCALE, WINDOW * SCALE)
+        total, figures = self.picture_loss(fake, real)
+        mouths = mouths_in(batch.places, corners, WINDOW)
+        mouth, parted = self.picture_loss(windows(fake, mouths, MOUTH * SCALE), windows(real, mouths, MOUTH * SCALE))
+        return total + MOUTH_WEIGHT * mouth, {**figures, "mouth": parted["lpips"]}
+
+    def _corners(self, rng: np.random.Generator, places: Tensor) -> NDArray[np.int64]:
+        """Half of the windows lie around the face, the others anywhere."""
+        most = (CODED_SIZE - WINDOW) // 8
+        around = (middles(places)[:, ::-1] - WINDOW / 2 - [16, 0] + rng.normal(0, 32, (len(places), 2))) / 8
+        anywhere = rng.uniform(0, most + 1, (len(places), 2))
+        chosen = np.where(rng.random((len(places), 1)) < 0.5, around, anywhere)
+        return np.clip(chosen, 0, most).astype(np.int64)
+
+    @torch.no_grad()
+    def _judged(self, networks: nn.ModuleDict) -> list[tuple[Batch, Tensor]]:
+        whole = np.zeros((1, 2), np.int64)
+        found = []
+        for clip, which in self.held_out.pivots:
+            for at in range(JUDGED // 4, JUDGED, JUDGED // 2):
+                batch = self.held_out.batch([(clip, which, [at])])
+                found.append((batch, made(networks, batch, whole, CODED_SIZE).clamp(0, 1)))
+        return found
+
+    def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
+        """Rows of decoded pivot | real | shown of held-out people."""
+        some = self._judged(networks)[::4][:8]
+        rows = [[enlarged(fed.coded)[0], fed.real[0], shown[0]] for fed, shown in some]
+        return sheet([[F.avg_pool2d(part, 2) for part in row] for row in rows])
+
+    @torch.no_grad()
+    def score(self, networks: nn.ModuleDict) -> dict[str, float]:
+        """LPIPS and PSNR at 512 against the real frame, of mouths, too."""
+        scores = Scores(self.picture_loss)
+        whole = np.zeros((1, 2), np.int64)
+        for fed, shown in self._judged(networks):
+            mouth = mouths_in(fed.places, whole, CODED_SIZE)
+            scores.add("shown", shown, fed.real)
+            scores.add("mouth", windows(shown, mouth, MOUTH * SCALE), windows(fed.real, mouth, MOUTH * SCALE))
+        return scores.means()
+
+
+def made(networks: nn.ModuleDict, batch: Batch, corners: NDArray[np.int64], window: int) -> Tensor:
+    """What is shown [B, 3, 2 window, 2 window] of windows at corners (animator.cut); motion is that which was sent."""
+    generator: Generator = networks["generator"]  # type: ignore[assignment]
+    pivot = networks["restorer"](batch.coded).float().clamp(0, 1)
+    features = networks["pivot_encoder"](pivot)
+    times = len(batch.points) // len(pivot)
+    pivot = pivot.repeat_interleave(times, 0)
+    features = type(features)(*[part.repeat_interleave(times, 0) for part in features])
+    with torch.no_grad():
+        _, occlusion, hidden = generator.motion.eval()(features.small, batch.still, batch.points)
+    parts = warp(pivot, features, (batch.displacement, occlusion, hidden))
+    parts = Warped(*[cut(value, corners, window) for value in parts])
+    keep, paint = generator.repair(parts)
+    sharp: Tensor = networks["upscaler"](enlarged((parts.picture * keep + paint).float().clamp(0, 1)))
+    return sharp
+
+
+def mouths_in(places: Tensor, corners: NDArray[np.int64], window: int) -> NDArray[np.int64]:
+    """Upper left corners y, x [B, 2] of MOUTH coded pixels nearest to the mouth within windows, in shown pixels."""
+    wanted = middles(places)[:, ::-1] - MOUTH / 2 - 8 * corners
+    return SCALE * np.clip(np.round(wanted), 0, window - MOUTH).astype(np.int64)
+
+
+def windows(pictures: Tensor, corners: NDArray[np.int64], side: int) -> Tensor:
+    """side x side pixels of each picture from corners y, x [B, 2] on."""
+    return torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(pictures, corners, strict=True)])
