@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from facewire_export.networks.background import Background
 from facewire_export.networks.generator import Generator, Layers, PivotFeatures
 from facewire_export.networks.interpolator import Interpolator
 from facewire_export.networks.motion import Motion
+from facewire_export.networks.receiver import PARTS
 from facewire_export.networks.restorer import Restorer
 from facewire_export.networks.tiers import (
     BACKGROUND_SIZE,
@@ -130,11 +130,13 @@ class Shelf:
 
     def take(self, task: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """EMA weights and the record of a task; FacewireError when it was never trained."""
-        path, record_path = self.runs / f"{task}.best.pt", self.runs / f"{task}.json"
+        path = self._trained(task)
         if path.is_file():
             saved = torch.load(path, map_location="cpu", weights_only=True)
+            record_path = path.with_name(path.name.replace(".best.pt", ".json"))
             record = json.loads(record_path.read_text()) if record_path.is_file() else {}
-            return saved["average"], {**record, "exported": {"step": saved["step"], "held_out": saved.get("scores")}}
+            weights = {key: value for key, value in saved["average"].items() if self._is_of(task, key)}
+            return weights, {**record, "exported": {"step": saved["step"], "held_out": saved.get("scores")}}
         older = self.kept / f"{task}.pt"
         if not older.is_file():
             train = f"facewire-export train --task {task} --out {self.runs}"
@@ -144,8 +146,19 @@ class Shelf:
 
     def keep(self, task: str) -> None:
         """Put a fresh run's weights where the next training begins (`train --start`) and the next export looks."""
-        if (self.runs / f"{task}.best.pt").is_file():
-            shutil.copyfile(self.runs / f"{task}.best.pt", self.kept / f"{task}.pt")
+        path = self._trained(task)
+        if path.is_file():
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            weights = {key: value.clone() for key, value in saved["average"].items() if self._is_of(task, key)}
+            torch.save({**saved, "average": weights}, self.kept / f"{task}.pt")
+
+    def _trained(self, task: str) -> Path:
+        """What a run has of a task: together with others (the receiver) before alone, for that comes afterwards."""
+        together = self.runs / "receiver.best.pt"
+        return together if task in PARTS and together.is_file() else self.runs / f"{task}.best.pt"
+
+    def _is_of(self, task: str, key: str) -> bool:
+        return key.split(".")[0] in PARTS.get(task, (key.split(".")[0],))
 
 
 def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]]:

@@ -17,6 +17,7 @@ import torch.distributed as dist
 
 from facewire_export.dataset import DatasetError
 from facewire_export.lpips import load_lpips
+from facewire_export.networks.receiver import PARTS
 from facewire_export.networks.tiers import CODED_SIZE, TIERS
 from facewire_export.perceptual import PyramidLoss
 from facewire_export.training.animator import AnimatorSettings, AnimatorTask
@@ -26,8 +27,12 @@ from facewire_export.training.pool import Pool, open_pool
 from facewire_export.training.representations import REPRESENTATIONS
 
 TASKS = ("animator", "restorer", "upscaler", "background")
+RECEIVER = "receiver"
+"""Goes on with what these have trained, together: give --start."""
 SHARES = {"animator": 0.7, "restorer": 0.12, "upscaler": 0.12, "background": 0.06}
 """How `--minutes` is divided when all tasks are trained in one go."""
+STRIDE = 2
+"""As frames are coded: of the clips that are sent each second frame is taken."""
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,24 +42,22 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--val", type=Path, help="folder of held-out clips; default: `val` beside the folder")
     parser.add_argument("--out", type=Path, default=Path("runs/compact"), help="checkpoints, curves, sheets, records")
-    parser.add_argument("--task", choices=TASKS, action="append", help="train only these (default: all, in this order)")
+    parser.add_argument(
+        "--task",
+        choices=(*TASKS, RECEIVER),
+        action="append",
+        help="train only these (default: all but the receiver, in this order; the receiver: restorer, repair and "
+        "upscaler together, with what the shipped networks really send; give --start)",
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so much time, over all tasks")
     parser.add_argument("--steps", type=int, help="stop after so many steps of each task; the learning rate ends there")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--start", type=Path, help="folder with <task>.pt to begin with, e.g. models_onnx/compact")
-    parser.add_argument(
-        "--made-by", type=Path, help="upscaler: folder of <task>.pt whose reconstructions it learns from too"
-    )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--tier", default="compact", choices=sorted(TIERS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, help="pictures a step; default 8 on a CPU, 48 on a GPU")
     parser.add_argument("--motion-steps", type=int, help="animator: steps of the first phase (motion alone)")
-    parser.add_argument(
-        "--as-sent",
-        action="store_true",
-        help="animator: teach only what paints, with what the shipped networks really send (give --start)",
-    )
     parser.add_argument(
         "--motion",
         choices=sorted(REPRESENTATIONS),
@@ -79,13 +82,12 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
     lpips, pyramid = load_lpips(options.weights).to(device), PyramidLoss(options.weights).to(device)
     tier, gpu = TIERS[options.tier], device.type == "cuda"
     batch = options.batch or (48 if gpu else 8)
-    if name == "animator" and options.as_sent:
-        from facewire_export.training.repair import RepairTask, Streams
-        from facewire_export.training.sent import open_sent
+    if name == RECEIVER:
+        from facewire_export.training.receiver import ReceiverTask
+        from facewire_export.training.streams import open_streams
 
-        sent = {key: Streams(pool, open_sent(pool.clips, pool.place)) for key, pool in pools.items()}
-        loss = PictureLoss(lpips, pyramid, 4)
-        return RepairTask(tier, sent["train"], sent["val"], loss, batch, CODED_SIZE if gpu else 128)
+        streams = {key: open_streams(pool, STRIDE) for key, pool in pools.items()}
+        return ReceiverTask(tier, streams["train"], streams["val"], PictureLoss(lpips, pyramid, 8), batch)
     if name == "animator":
         settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
         if options.motion_steps is not None:
@@ -97,11 +99,9 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
 
         return RestorerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch)
     if name == "upscaler":
-        from facewire_export.training.reconstruction import Reconstruction
         from facewire_export.training.upscaler import UpscalerTask
 
-        made = Reconstruction(tier, options.made_by).to(device) if options.made_by else None
-        return UpscalerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch, made)
+        return UpscalerTask(tier, pools["train"], pools["val"], PictureLoss(lpips, pyramid, 8), 2 * batch)
     from facewire_export.training.background import BackgroundTask
 
     return BackgroundTask(pools["train"], pools["val"], options.weights, 4 * batch)
@@ -111,12 +111,11 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     """Training and held-out clips as the task needs them."""
     val = options.val or options.clips.parent / "val"
     size = 512 if name in ("upscaler", "restorer") else CODED_SIZE
-    kind: dict[str, Any] = {"landmarks": name == "animator"}
-    kind["coded"] = name == "restorer" or (name == "upscaler" and options.made_by is not None)
+    kind: dict[str, Any] = {"landmarks": name in ("animator", RECEIVER), "coded": name == "restorer"}
     if name in ("restorer", "upscaler", "background"):
         kind["stride"] = 8  # neighbouring frames teach these nothing new
-    elif options.as_sent:
-        kind["stride"] = 2  # as they are coded
+    elif name == RECEIVER:
+        kind["stride"] = STRIDE
     # Of torchrun's processes the first one decodes into the cache, the others find it there.
     follows = dist.is_initialized() and dist.get_rank() > 0
     if follows:
@@ -130,14 +129,17 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     return pools
 
 
-def starting_point(folder: Path | None, task: str) -> Path | None:
-    """The task's weights in `--start`. Raises DatasetError when they are not there."""
+def starting_point(folder: Path | None, task: str) -> tuple[Path, ...]:
+    """Files with the task's weights in `--start`. Raises DatasetError when they are not there."""
     if folder is None:
-        return None
-    path = folder / f"{task}.pt"
-    if not path.is_file():
-        raise DatasetError(f"{path}: not there; --start takes a folder that `facewire-export onnx` wrote")
-    return path
+        if task == RECEIVER:
+            raise DatasetError("the receiver goes on with trained networks: give --start, e.g. models_onnx/compact")
+        return ()
+    paths = tuple(folder / f"{part}.pt" for part in (PARTS if task == RECEIVER else (task,)))
+    for path in paths:
+        if not path.is_file():
+            raise DatasetError(f"{path}: not there; --start takes a folder that `facewire-export onnx` wrote")
+    return paths
 
 
 def main(options: argparse.Namespace) -> int:
@@ -146,24 +148,23 @@ def main(options: argparse.Namespace) -> int:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     device = pick_device(options.device)
     names = options.task or list(TASKS)
-    if options.as_sent and (options.motion or names != ["animator"]):
-        raise DatasetError("--as-sent is a way of training the animator: give --task animator with it, and no --motion")
     if options.motion and (names != ["animator"] or options.start is not None):
         raise DatasetError("--motion trains a comparison from scratch: give --task animator with it, and no --start")
-    whole = sum(SHARES[n] for n in names)
+    whole = sum(SHARES.get(n, 1.0) for n in names)
     for name in names:
+        start = starting_point(options.start, name)
         torch.manual_seed(options.seed)
         pools = open_pools(name, options, device)
         task = make_task(name, options, pools, device)
         schedule = Schedule(
             out=options.out,
-            minutes=options.minutes * SHARES[name] / whole,
+            minutes=options.minutes * SHARES.get(name, 1.0) / whole,
             steps=200_000 if options.steps is None else options.steps,
             seed=options.seed,
             resume=options.resume,
             learning_rate=options.rate,
             final_rate=options.rate / 20,
-            start=starting_point(options.start, name),
+            start=start,
         )
         about: dict[str, Any] = {
             "tier": options.tier,
@@ -172,7 +173,8 @@ def main(options: argparse.Namespace) -> int:
             "people": len({c.entry.person for c in pools["train"].clips}),
         }
         if options.start is not None and (options.start / RECORD).is_file():
-            about["started_from"] = json.loads((options.start / RECORD).read_text("utf-8")).get(name)
+            before = json.loads((options.start / RECORD).read_text("utf-8"))
+            about["started_from"] = {part: before.get(part) for part in PARTS} if name == RECEIVER else before.get(name)
         if isinstance(task, AnimatorTask):
             about |= {"motion": task.kind.name, "settings": asdict(task.settings)}
         train(task, schedule, device, about)

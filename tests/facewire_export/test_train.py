@@ -18,12 +18,14 @@ torch = pytest.importorskip("torch", reason="needs torch (facewire[export])")
 from facewire.networks import Networks  # noqa: E402
 from facewire_export import baselines  # noqa: E402
 from facewire_export.dataset import LANDMARKS, Clip, ClipEntry, DatasetError  # noqa: E402
+from facewire_export.networks.receiver import PARTS  # noqa: E402
+from facewire_export.onnx_export import Shelf  # noqa: E402
 from facewire_export.pipelines import pictures_of, square  # noqa: E402
 from facewire_export.train import TASKS, add_train_arguments, main  # noqa: E402
 from facewire_export.training.pool import Pool, ten_points  # noqa: E402
-from facewire_export.training.repair import Streams  # noqa: E402
 from facewire_export.training.representations import REPRESENTATIONS  # noqa: E402
 from facewire_export.training.sent import FRAMES, send  # noqa: E402
+from facewire_export.training.streams import Streams  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT.parent / "shared" / "weights"
@@ -97,28 +99,50 @@ def test_baselines_take_steps_of_both_phases_and_are_compared(clips: Path, tmp_p
     assert "| vid2vid3d | 36 | 1152 |" in (tmp_path / "results" / "table.md").read_text()
 
 
-@needs_weights
-def test_repair_learns_from_what_is_sent(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    with av.open(str(tmp_path / "train" / "face.mp4"), "w") as container:
+@pytest.fixture(scope="module")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sample in a folder `train`, long enough to be sent."""
+    folder = tmp_path_factory.mktemp("face")
+    (folder / "train").mkdir()
+    with av.open(str(folder / "train" / "face.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width = stream.height = 512
         stream.pix_fmt = "yuv420p"
         for picture in pictures_of("sample:", 2 * FRAMES + 2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(square(picture, 512), "rgb24")))
         container.mux(stream.encode())
+    return folder
+
+
+@needs_weights
+def test_the_receiver_learns_from_what_is_sent_and_is_exported_in_parts(face: Path, tmp_path: Path) -> None:
     start = ROOT / "models_onnx" / "compact"
-    arguments = ["--task", "animator", "--as-sent", "--start", str(start), "--steps", "2"]
-    assert main(options(tmp_path, tmp_path, *arguments, "--val", str(tmp_path / "train"))) == 0
-    record = json.loads((tmp_path / "animator.json").read_text())
-    assert set(record["held_out"]) >= {"lpips_shown", "lpips_mouth", "lpips_warped"}
-    assert record["started_from"] == json.loads((start / "record.json").read_text())["animator"]
-    before = torch.load(start / "animator.pt", weights_only=True)["average"]
-    after = torch.load(tmp_path / "animator.last.pt", weights_only=True)["networks"]
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    changed_motion = [key for key in before if ".motion." in key and not torch.equal(before[key], after[key])]
-    assert changed == {"pivot_encoder", "generator"}
-    assert changed_motion == []
+    arguments = ["--task", "receiver", "--start", str(start), "--steps", "2", "--val", str(face / "train")]
+    assert main(options(face, tmp_path, *arguments)) == 0
+    record = json.loads((tmp_path / "receiver.json").read_text())
+    assert set(record["held_out"]) == {"lpips_shown", "psnr_shown", "lpips_mouth", "psnr_mouth"}
+    assert record["started_from"]["restorer"] == json.loads((start / "record.json").read_text())["restorer"]
+    after = torch.load(tmp_path / "receiver.last.pt", weights_only=True)["networks"]
+    changed: set[str] = set()
+    for task in PARTS:
+        before = torch.load(start / f"{task}.pt", weights_only=True)["average"]
+        changed |= {key for key in before if not torch.equal(before[key], after[key])}
+    assert {key.split(".")[0] for key in changed} == {"pivot_encoder", "generator", "restorer", "upscaler"}
+    assert not [key for key in changed if ".motion." in key]
+    shelf = Shelf(tmp_path, tmp_path / "kept")
+    (tmp_path / "kept").mkdir()
+    for task, names in PARTS.items():
+        weights, about = shelf.take(task)
+        assert {key.split(".")[0] for key in weights} == set(names)
+        assert (about["task"], about["exported"]["step"]) == ("receiver", 2)
+        shelf.keep(task)
+    kept = torch.load(tmp_path / "kept" / "restorer.pt", weights_only=True)["average"]
+    assert all(torch.equal(kept[key], value) for key, value in shelf.take("restorer")[0].items())
+
+
+def test_the_receiver_needs_something_to_go_on_with(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="--start"):
+        main(options(clips, tmp_path, "--task", "receiver"))
 
 
 def test_nothing_is_sent_of_clips_without_faces(tmp_path: Path) -> None:
@@ -126,7 +150,7 @@ def test_nothing_is_sent_of_clips_without_faces(tmp_path: Path) -> None:
     clip = Clip(ClipEntry("noise", tmp_path, "nobody", 256, True), np.zeros((30, 256, 256, 3), np.uint8), landmarks)
     assert send(clip, Networks(bytes(4), {}), 1) is None
     with pytest.raises(DatasetError, match="none of these clips"):
-        Streams(Pool([clip], [ten_points(landmarks)], torch.device("cpu"), None, tmp_path), [None])
+        Streams(Pool([clip], [ten_points(landmarks)], torch.device("cpu"), None, tmp_path), [None], [None])
 
 
 def test_baselines_begin_from_scratch_and_alone(clips: Path, tmp_path: Path) -> None:
@@ -155,14 +179,3 @@ def test_training_begins_with_exported_weights(clips: Path, tmp_path: Path, caps
     assert all(torch.equal(kept[0][key], kept[1][key]) for key in kept[0])
     with pytest.raises(DatasetError, match="not there"):
         main(options(clips, tmp_path / "c", "--task", "upscaler", "--start", str(tmp_path / "none")))
-
-
-@needs_weights
-def test_the_upscaler_learns_from_reconstructions(clips: Path, tmp_path: Path) -> None:
-    made_by = ROOT / "models_onnx" / "compact"
-    assert main(options(clips, tmp_path, "--task", "upscaler", "--steps", "2", "--made-by", str(made_by))) == 0
-    record = json.loads((tmp_path / "upscaler.json").read_text())
-    assert record["steps"] == 2
-    assert record["held_out"]["lpips_made"] > 0
-    with pytest.raises(DatasetError, match="not there"):
-        main(options(clips, tmp_path, "--task", "upscaler", "--made-by", str(tmp_path / "none")))

@@ -11,6 +11,7 @@ import copy
 import json
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,8 +55,8 @@ class Schedule:
     learning_rate: float
     final_rate: float
     """Reached at `steps` along a cosine."""
-    start: Path | None = None
-    """Weights to begin with where there is nothing to resume."""
+    start: tuple[Path, ...] = ()
+    """Weights to begin with where there is nothing to resume: files that together have all of the task's."""
     ema: float = 0.999
     sheet_minutes: float = 5.0
 
@@ -149,12 +150,14 @@ class Trainer:
             print(f"{self.task.name}: resumed at step {self.state.step}", flush=True)
         return last.is_file()
 
-    def start(self, path: Path) -> None:
-        """Begin with another run's weights (a .best.pt, or one that lies beside the ONNX files)."""
-        weights = torch.load(path, map_location=self.device, weights_only=True)["average"]
+    def start(self, paths: Sequence[Path]) -> None:
+        """Begin with another run's weights (a .best.pt, or those that lie beside the ONNX files)."""
+        weights: dict[str, Tensor] = {}
+        for path in paths:
+            weights |= torch.load(path, map_location=self.device, weights_only=True)["average"]
         self.networks.load_state_dict(weights)
         self.average.load_state_dict(weights)
-        print(f"{self.task.name}: starts from {path}", flush=True)
+        print(f"{self.task.name}: starts from {', '.join(map(str, paths))}", flush=True)
 
     def step(self) -> None:
         """One batch."""
@@ -251,7 +254,7 @@ def train(task: Task, schedule: Schedule, device: torch.device, about: dict[str,
     """
     schedule.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(task, schedule, device)
-    if not (schedule.resume and trainer.resume()) and schedule.start is not None:
+    if not (schedule.resume and trainer.resume()) and schedule.start:
         trainer.start(schedule.start)
     trainer.run()
     record = {

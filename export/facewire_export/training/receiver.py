@@ -7,24 +7,20 @@ blurs it, and what sharpens afterwards sharpens the marks as well. So here decod
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facewire_export.networks.animator import animator
 from facewire_export.networks.generator import Generator, Warped, warp
-from facewire_export.networks.restorer import Restorer
+from facewire_export.networks.receiver import receiver
 from facewire_export.networks.tiers import CODED_SIZE, Tier
-from facewire_export.networks.upscaler import Upscaler
 from facewire_export.training.animator import cut
 from facewire_export.training.losses import PictureLoss, Scores, sheet
-from facewire_export.training.repair import Streams, middles
 from facewire_export.training.restorer import SCALE, enlarged
+from facewire_export.training.sent import FRAMES
+from facewire_export.training.streams import Batch, Streams
 
 WINDOW = 96
 """Side of what is compared of each frame, in coded pixels."""
@@ -33,58 +29,8 @@ TOGETHER = 2
 MOUTH = 48
 """Side of what is cut out around the mouth, in coded pixels."""
 MOUTH_WEIGHT = 0.5
-JUDGED = 24
-"""Each so-manieth frame of the held-out clips is judged."""
-
-
-class Batch(NamedTuple):
-    """Frames of P pivots, TOGETHER of each, one pivot's after the other's."""
-
-    coded: Tensor
-    """[P, 3, 256, 256] in [0, 1]: pivots as they are decoded."""
-    real: Tensor
-    """[B, 3, 512, 512]."""
-    still: Tensor
-    points: Tensor
-    """Keypoints [B, 10, 2] of the pivot and of the frame."""
-    displacement: Tensor
-    """[B, 2, 64, 64]: the one that was sent, half crops."""
-    places: Tensor
-    """Landmarks of the frame [B, 10, 2], NaN where no face was found."""
-
-
-class Shown:
-    """Streams beside their frames at the shown size. folder: of those, uint8 [frames, 512, 512, 3] for each clip."""
-
-    def __init__(self, streams: Streams, folder: Path) -> None:
-        self.streams = streams
-        self.real: dict[int, NDArray[np.uint8]] = {}
-        for clip, sent in enumerate(streams.sent):
-            path = folder / f"{streams.pool.clips[clip].entry.name}.npy"
-            if sent is not None and path.is_file():
-                self.real[clip] = np.load(path, mmap_mode="r")
-        self.pivots = [
-            (clip, which) for clip in self.real for which in range(len(streams.sent[clip].coded))  # type: ignore[union-attr]
-        ]
-
-    def batch(self, chosen: list[tuple[int, int, list[int]]]) -> Batch:
-        """For each pivot, by clip and number, those of its frames."""
-        rows: list[list[NDArray[np.float32]]] = []
-        coded, frames = [], []
-        for clip, which, of_it in chosen:
-            one = self.streams.sent[clip]
-            assert one is not None
-            coded.append(one.coded[which])
-            mine = np.flatnonzero(one.which == which)
-            for at in (int(mine[n]) for n in of_it):
-                real = self.real[clip][at].transpose(2, 0, 1)
-                rows.append([real, one.still[which], one.points[at], one.displacement[at]])
-                frames.append((clip, int(one.frames[at])))
-        real, still, points, displacement = (
-            torch.from_numpy(np.stack(part).astype(np.float32)) for part in zip(*rows, strict=True)
-        )
-        pivots = torch.from_numpy(np.stack(coded)).permute(0, 3, 1, 2).float().div(255)
-        return Batch(pivots, real / 255, still, points, displacement, self.streams.pool.keypoints(frames))
+JUDGED = (6, 18)
+"""Which of the FRAMES frames of each held-out pivot are judged."""
 
 
 class ReceiverTask:
@@ -92,23 +38,18 @@ class ReceiverTask:
 
     name = "receiver"
 
-    def __init__(self, tier: Tier, shown: Shown, held_out: Shown, loss: PictureLoss, batch: int) -> None:
-        self.networks = animator(tier)
-        self.networks["restorer"], self.networks["upscaler"] = Restorer(tier), Upscaler(tier)
+    def __init__(self, tier: Tier, streams: Streams, held_out: Streams, loss: PictureLoss, batch: int) -> None:
+        self.networks = receiver(tier)
         for frozen in (self.networks["keypoints"], self.networks["generator"].motion):
             frozen.requires_grad_(False)
-        self.shown, self.held_out, self.picture_loss, self.size = shown, held_out, loss, batch // TOGETHER
+        self.streams, self.held_out, self.picture_loss = streams, held_out, loss
+        self.pivots = max(1, batch // TOGETHER)
 
     def loss(self, _step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Picture loss of a window of each frame as it is shown, and of the mouth in it."""
-        chosen = []
-        for _ in range(self.size):
-            clip, which = self.shown.pivots[int(rng.integers(len(self.shown.pivots)))]
-            sent = self.shown.streams.sent[clip]
-            assert sent is not None
-            count = int((sent.which == which).sum())
-            chosen.append((clip, which, [int(n) for n in rng.choice(count, TOGETHER, replace=False)]))
-        batch = self.shown.batch(chosen)
+        pivots = [self.streams.pivots[int(n)] for n in rng.integers(len(self.streams.pivots), size=self.pivots)]
+        frames = [[int(n) for n in rng.choice(FRAMES, TOGETHER, replace=False)] for _ in pivots]
+        batch = self.streams.batch(list(zip(pivots, frames, strict=True)))
         corners = self._corners(rng, batch.places)
         fake = made(self.networks, batch, corners, WINDOW)
         real = windows(batch.real, corners * 8 * SCALE, WINDOW * SCALE)
@@ -129,9 +70,9 @@ class ReceiverTask:
     def _judged(self, networks: nn.ModuleDict) -> list[tuple[Batch, Tensor]]:
         whole = np.zeros((1, 2), np.int64)
         found = []
-        for clip, which in self.held_out.pivots:
-            for at in range(JUDGED // 4, JUDGED, JUDGED // 2):
-                batch = self.held_out.batch([(clip, which, [at])])
+        for pivot in self.held_out.pivots:
+            for at in JUDGED:
+                batch = self.held_out.batch([(pivot, [at])])
                 found.append((batch, made(networks, batch, whole, CODED_SIZE).clamp(0, 1)))
         return found
 
@@ -168,6 +109,12 @@ def made(networks: nn.ModuleDict, batch: Batch, corners: NDArray[np.int64], wind
     keep, paint = generator.repair(parts)
     sharp: Tensor = networks["upscaler"](enlarged((parts.picture * keep + paint).float().clamp(0, 1)))
     return sharp
+
+
+def middles(places: Tensor) -> NDArray[np.float64]:
+    """Middles of mouths x, y [B, 2] in coded pixels; that of the picture where there is no face."""
+    centre = np.nan_to_num(places[:, 3:7].mean(1).cpu().numpy().astype(np.float64))
+    return np.asarray((centre + 1) * (CODED_SIZE / 2))
 
 
 def mouths_in(places: Tensor, corners: NDArray[np.int64], window: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """What a receiver's generator is really fed: clips that went through the sender's own steps, kept beside their frames.
 
-Pivots are coded and restored, keypoints lie on their grid, deformations and mouths are fitted and cost what they may
-cost. A repair network that is taught with nothing but keypoints never meets the pictures that it is there to mend.
+Pivots are coded, keypoints lie on their grid, deformations and mouths are fitted and cost what they may cost. Who is
+taught with nothing but keypoints never meets the pictures that he is there to mend.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ class Sent:
 
     coded: NDArray[np.uint8]
     """[pivots, 256, 256, 3]: as they are decoded."""
-    pivots: NDArray[np.float16]
-    """[pivots, 3, 256, 256] in [0, 1]: restored."""
     still: NDArray[np.float32]
     """[pivots, 10, 2]: their keypoints."""
     which: NDArray[np.int64]
@@ -106,7 +104,6 @@ def send(clip: Clip, networks: Networks, seed: int) -> Sent | None:
     fed = watched.fed
     return Sent(
         coded=np.stack(coded),
-        pivots=np.concatenate([fed[at]["pivot"] for at in range(0, len(fed), FRAMES)]).astype(np.float16),
         still=np.concatenate([fed[at]["pivot_keypoints"] for at in range(0, len(fed), FRAMES)]),
         which=np.arange(len(fed)) // FRAMES,
         frames=np.array(numbers),
@@ -166,13 +163,17 @@ def open_sent(clips: list[Clip], cache: Path, models: str = "", workers: int = 2
 
     models: directory of the networks that send and receive, "" for the shipped ones.
     """
-    networks = load_manifest(models).id.hex()
-    paths = [cache / f"{clip.entry.name}.sent-{networks}.npz" for clip in clips]
+    paths = [sent_path(clip, cache, models) for clip in clips]
     missing = [pair for pair in zip(clips, paths, strict=True) if not pair[1].is_file()]
     if missing:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
             list(processes.map(functools.partial(_prepare, models=models), *zip(*missing, strict=True)))
     return [_load(path) for path in paths]
+
+
+def sent_path(clip: Clip, cache: Path, models: str) -> Path:
+    """Where the cache has what these networks sent of a clip. Raises ModelError."""
+    return cache / f"{clip.entry.name}.sent-{load_manifest(models).id.hex()}.npz"
 
 
 def _load(path: Path) -> Sent | None:

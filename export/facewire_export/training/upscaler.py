@@ -1,6 +1,4 @@
-"""Trains the upscaler on patches of what the receiver really enlarges: half of them reconstructions by the networks
-trained before it, half real 512x512 frames made small by random factors.
-"""
+"""Trains the upscaler on patches of real 512x512 frames that were made small by random factors."""
 
 from __future__ import annotations
 
@@ -11,19 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facewire_export.networks.blocks import exact
-from facewire_export.networks.tiers import CODED_SIZE, Tier
+from facewire_export.networks.tiers import Tier
 from facewire_export.networks.upscaler import PATCH, Upscaler
 from facewire_export.training.losses import PictureLoss, Scores, sheet
 from facewire_export.training.pool import Pool
-from facewire_export.training.reconstruction import Reconstruction
 
 SIDE = 512
 FACTORS = (1.6, 4.0)
 """Range of the enlargement; 2 is the default (256 shown at 512)."""
 PATCHES = 4
-"""Patches that are cut out of one picture: a reconstruction costs more than training on it."""
-NEAR = 3
-"""Half of all reconstructions are of frames this near to their pivot, in frames of the pool."""
+"""Patches that are cut out of one picture."""
 
 
 def degrade(picture: Tensor, factor: float) -> Tensor:
@@ -34,41 +29,19 @@ def degrade(picture: Tensor, factor: float) -> Tensor:
 
 
 class UpscalerTask:
-    """Implements `loop.Task`. Without `reconstruction` it learns from real frames alone."""
+    """Implements `loop.Task`."""
 
     name = "upscaler"
 
-    def __init__(
-        self,
-        tier: Tier,
-        pool: Pool,
-        held_out: Pool,
-        loss: PictureLoss,
-        batch: int,
-        reconstruction: Reconstruction | None = None,
-    ) -> None:
+    def __init__(self, tier: Tier, pool: Pool, held_out: Pool, loss: PictureLoss, batch: int) -> None:
         self.networks = nn.ModuleDict({"upscaler": Upscaler(tier)})
         self.pool, self.held_out, self.picture_loss = pool, held_out, loss
         self.pictures = max(1, batch // PATCHES)
-        self.reconstruction = reconstruction
-
-    def _rebuilt(self, pool: Pool, clip: int, pivot: int, driving: int) -> tuple[Tensor, Tensor]:
-        """(enlarged reconstruction, real frame), [1, 3, 512, 512]."""
-        assert self.reconstruction is not None
-        real = pool.frames([(clip, driving)])
-        made = self.reconstruction(pool.coded([(clip, pivot)]), F.avg_pool2d(real, SIDE // CODED_SIZE))
-        return F.interpolate(made, [SIDE] * 2, mode="bicubic", align_corners=False).clamp(0, 1), real
 
     def _picture(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """(enlarged, real) whole pictures [1, 3, 512, 512]."""
         clip = int(rng.integers(len(self.pool.clips)))
-        length = len(self.pool.clips[clip].frames)
-        frame = int(rng.integers(length))
-        if self.reconstruction is not None and rng.random() < 0.5:
-            near = rng.random() < 0.5
-            low, high = (max(0, frame - NEAR), min(length, frame + NEAR + 1)) if near else (0, length)
-            return self._rebuilt(self.pool, clip, frame, int(rng.integers(low, high)))
-        real = self.pool.frames([(clip, frame)])
+        real = self.pool.frames([(clip, int(rng.integers(len(self.pool.clips[clip].frames))))])
         # Half of them at the factor that is shown by default.
         return degrade(real, 2.0 if rng.random() < 0.5 else float(rng.uniform(*FACTORS))), real
 
@@ -95,12 +68,8 @@ class UpscalerTask:
         """(bicubic, made, real) of the middle of held-out clips; the whole 512x512 frame is one patch here."""
         found = []
         for clip, entry in enumerate(self.held_out.clips):
-            middle = len(entry.frames) // 2
-            if self.reconstruction is not None:
-                bicubic, real = self._rebuilt(self.held_out, clip, 0, middle)
-            else:
-                real = self.held_out.frames([(clip, middle)])
-                bicubic = degrade(real, 2.0)
+            real = self.held_out.frames([(clip, len(entry.frames) // 2)])
+            bicubic = degrade(real, 2.0)
             found.append((bicubic, network(bicubic).clamp(0, 1), real))
         return found
 
@@ -112,7 +81,7 @@ class UpscalerTask:
 
     @torch.no_grad()
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:
-        """LPIPS and PSNR at 512x512 (of reconstructions where there are any), beside bicubic enlargement."""
+        """LPIPS and PSNR at 512x512, beside bicubic enlargement."""
         scores = Scores(self.picture_loss)
         for bicubic, made, real in self._enlarged(networks["upscaler"]):
             scores.add("made", made, real)
