@@ -216,10 +216,9 @@ class Choosing:
     def watch(self, glances: Mapping[int, Glance]) -> None:
         """Frames of the running pivot, as its crop cuts them, in their order: is there a blink?"""
         current = self.current
-        if current is None or current.gate is not None or current.pivot_id not in self._originals:
-            return
-        for picture, face in glances.values():
-            self._blink.look(picture, face, current.scene)
+        if current is not None and self._lacks_shut_eyes(current):
+            for picture, face in glances.values():
+                self._blink.look(picture, face, current.scene)
 
     @property
     def gate(self) -> float | None:
@@ -283,7 +282,7 @@ class Choosing:
         return list(slices(found.taken.data, profile.slice_bytes))
 
     def _with_shut_eyes(self, current: Taken) -> Finer | None:
-        if current.gate is not None or not self._blink.seen:
+        if not self._blink.seen or not self._lacks_shut_eyes(current):
             return None
         job = self._originals.with_shut_eyes(current, self._blink.seen)
         if job is None:
@@ -292,6 +291,10 @@ class Choosing:
         if found is None:
             self._blink.clear()  # it does not fit; the next one may
         return found
+
+    def _lacks_shut_eyes(self, current: Taken) -> bool:
+        """Whether it has none, and its picture is kept, beside which they are to lie."""
+        return current.gate is None and current.pivot_id in self._originals
 
     def _stayed(self, frames: int, profile: Profile) -> bool:
         """Whether the running pivot's picture has stayed for long enough: so many shown frames."""

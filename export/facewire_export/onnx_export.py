@@ -132,11 +132,10 @@ class Shelf:
         """EMA weights and the record of a task; FacewireError when it was never trained."""
         path = self._trained(task)
         if path.is_file():
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+            saved = self._read(path, task)
             record_path = path.with_name(path.name.replace(".best.pt", ".json"))
             record = json.loads(record_path.read_text()) if record_path.is_file() else {}
-            weights = {key: value for key, value in saved["average"].items() if self._is_of(task, key)}
-            return weights, {**record, "exported": {"step": saved["step"], "held_out": saved.get("scores")}}
+            return saved["average"], {**record, "exported": {"step": saved["step"], "held_out": saved.get("scores")}}
         older = self.kept / f"{task}.pt"
         if not older.is_file():
             train = f"facewire-export train --task {task} --out {self.runs}"
@@ -148,17 +147,21 @@ class Shelf:
         """Put a fresh run's weights where the next training begins (`train --start`) and the next export looks."""
         path = self._trained(task)
         if path.is_file():
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            weights = {key: value.clone() for key, value in saved["average"].items() if self._is_of(task, key)}
-            torch.save({**saved, "average": weights}, self.kept / f"{task}.pt")
+            torch.save(self._read(path, task), self.kept / f"{task}.pt")
 
     def _trained(self, task: str) -> Path:
         """What a run has of a task: together with others (the receiver) before alone, for that comes afterwards."""
         together = self.runs / "receiver.best.pt"
         return together if task in PARTS and together.is_file() else self.runs / f"{task}.best.pt"
 
-    def _is_of(self, task: str, key: str) -> bool:
-        return key.split(".")[0] in PARTS.get(task, (key.split(".")[0],))
+    @staticmethod
+    def _read(path: Path, task: str) -> dict[str, Any]:
+        """What a run has kept, with no other task's weights in it."""
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if task in PARTS:
+            weights = saved["average"].items()
+            saved["average"] = {key: value for key, value in weights if key.split(".")[0] in PARTS[task]}
+        return saved
 
 
 def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]]:

@@ -63,6 +63,18 @@ def cut(values: Tensor, corners: NDArray[np.int64], size: int) -> Tensor:
     return torch.stack([value[:, rows, columns] for value, (rows, columns) in zip(values, places, strict=True)])
 
 
+def corners_around(
+    rng: np.random.Generator, centres: NDArray[np.float64], size: int, spread: float, share: float
+) -> NDArray[np.int64]:
+    """Corners (see cut) of windows of `size` coded pixels: a share of them around centres x, y [B, 2] in coded pixels,
+    `spread` pixels off, the others anywhere."""
+    most, count = (CODED_SIZE - size) // 8, len(centres)
+    around = (centres[:, ::-1] - size / 2 + rng.normal(0, spread, (count, 2))) / 8
+    anywhere = rng.uniform(0, most + 1, (count, 2))
+    chosen = np.where(rng.random((count, 1)) < share, around, anywhere)
+    return np.clip(chosen, 0, most).astype(np.int64)
+
+
 class AnimatorTask:
     """See the module's text; implements `loop.Task`. A baseline's files bear its name, so none is taken for ours."""
 
@@ -129,13 +141,8 @@ class AnimatorTask:
 
     def _corners(self, rng: np.random.Generator, points: Tensor) -> NDArray[np.int64]:
         """Windows mostly around the face, some anywhere."""
-        places = (CODED_SIZE - self.settings.window) // 8
-        count = len(points)
         centre = np.nan_to_num(points[:, [2, 5]].mean(1).cpu().numpy()) * (CODED_SIZE / 2) + CODED_SIZE / 2
-        around = (centre[:, ::-1] - self.settings.window / 2 + rng.normal(0, 24, (count, 2))) / 8
-        anywhere = rng.uniform(0, places + 1, (count, 2))
-        chosen = np.where(rng.random((count, 1)) < 0.65, around, anywhere)
-        return np.clip(chosen, 0, places).astype(np.int64)
+        return corners_around(rng, centre, self.settings.window, 24, 0.65)
 
     def _full_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         s = self.settings

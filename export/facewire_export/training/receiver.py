@@ -7,6 +7,8 @@ blurs it, and what sharpens afterwards sharpens the marks as well. So here decod
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from facewire_export.networks.generator import Generator, Warped, warp
 from facewire_export.networks.receiver import receiver
 from facewire_export.networks.tiers import CODED_SIZE, Tier
-from facewire_export.training.animator import cut
+from facewire_export.training.animator import corners_around, cut
 from facewire_export.training.losses import PictureLoss, Scores, sheet
 from facewire_export.training.restorer import SCALE, enlarged
 from facewire_export.training.sent import FRAMES
@@ -31,6 +33,8 @@ MOUTH = 48
 MOUTH_WEIGHT = 0.5
 JUDGED = (6, 18)
 """Which of the FRAMES frames of each held-out pivot are judged."""
+WHOLE: NDArray[np.int64] = np.zeros((1, 2), np.int64)
+"""Corner of a window that is the whole picture."""
 
 
 class ReceiverTask:
@@ -52,7 +56,7 @@ class ReceiverTask:
         batch = self.streams.batch(list(zip(pivots, frames, strict=True)))
         corners = self._corners(rng, batch.places)
         fake = made(self.networks, batch, corners, WINDOW)
-        real = windows(batch.real, corners * 8 * SCALE, WINDOW * SCALE)
+        real = cut(batch.real, corners, WINDOW)
         total, figures = self.picture_loss(fake, real)
         mouths = mouths_in(batch.places, corners, WINDOW)
         mouth, parted = self.picture_loss(windows(fake, mouths, MOUTH * SCALE), windows(real, mouths, MOUTH * SCALE))
@@ -60,25 +64,17 @@ class ReceiverTask:
 
     def _corners(self, rng: np.random.Generator, places: Tensor) -> NDArray[np.int64]:
         """Half of the windows lie around the face, the others anywhere."""
-        most = (CODED_SIZE - WINDOW) // 8
-        around = (middles(places)[:, ::-1] - WINDOW / 2 - [16, 0] + rng.normal(0, 32, (len(places), 2))) / 8
-        anywhere = rng.uniform(0, most + 1, (len(places), 2))
-        chosen = np.where(rng.random((len(places), 1)) < 0.5, around, anywhere)
-        return np.clip(chosen, 0, most).astype(np.int64)
+        return corners_around(rng, middles(places) - [0, 16], WINDOW, 32, 0.5)
 
     @torch.no_grad()
-    def _judged(self, networks: nn.ModuleDict) -> list[tuple[Batch, Tensor]]:
-        whole = np.zeros((1, 2), np.int64)
-        found = []
-        for pivot in self.held_out.pivots:
-            for at in JUDGED:
-                batch = self.held_out.batch([(pivot, [at])])
-                found.append((batch, made(networks, batch, whole, CODED_SIZE).clamp(0, 1)))
-        return found
+    def _shown(self, networks: nn.ModuleDict, pivot: tuple[int, int], at: int) -> tuple[Batch, Tensor]:
+        """What was fed, and what is shown, of one held-out frame."""
+        batch = self.held_out.batch([(pivot, [at])])
+        return batch, made(networks, batch, WHOLE, CODED_SIZE).clamp(0, 1)
 
     def sheet(self, networks: nn.ModuleDict) -> NDArray[np.uint8]:
         """Rows of decoded pivot | real | shown of held-out people."""
-        some = self._judged(networks)[::4][:8]
+        some = [self._shown(networks, pivot, JUDGED[0]) for pivot in self.held_out.pivots[::2][:8]]
         rows = [[enlarged(fed.coded)[0], fed.real[0], shown[0]] for fed, shown in some]
         return sheet([[F.avg_pool2d(part, 2) for part in row] for row in rows])
 
@@ -86,9 +82,9 @@ class ReceiverTask:
     def score(self, networks: nn.ModuleDict) -> dict[str, float]:
         """LPIPS and PSNR at 512 against the real frame, of mouths, too."""
         scores = Scores(self.picture_loss)
-        whole = np.zeros((1, 2), np.int64)
-        for fed, shown in self._judged(networks):
-            mouth = mouths_in(fed.places, whole, CODED_SIZE)
+        for pivot, at in itertools.product(self.held_out.pivots, JUDGED):
+            fed, shown = self._shown(networks, pivot, at)
+            mouth = mouths_in(fed.places, WHOLE, CODED_SIZE)
             scores.add("shown", shown, fed.real)
             scores.add("mouth", windows(shown, mouth, MOUTH * SCALE), windows(fed.real, mouth, MOUTH * SCALE))
         return scores.means()
