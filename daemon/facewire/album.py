@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facewire.face.focus import eye_sharpness
 from facewire.likeness import apart
 from facewire.pivots import Scene
 from facewire.types import Picture
@@ -22,6 +23,9 @@ FEWEST = 4
 """What fewer say of somebody is not worth a choice."""
 OPEN = 0.7
 """A picture whose eyes are less open than this part of the usual is no pivot: shut eyes cannot be opened again."""
+SHARP = 0.9
+"""Nor is one whose eyes are less sharp than this part of the usual (face.focus): a head that turns quickly, lids on
+their way down."""
 PARTED = 0.25
 """Nor is one whose lips are further together than in this part of all: what is between lips cannot be invented, but
 lips can be shut (facewire.lips)."""
@@ -78,9 +82,13 @@ def fit(seen: Sequence[Seen]) -> list[bool]:
     least = OPEN * usual_opening(seen)
     gaps = [one.scene.lips for one in seen if one.scene.lips is not None]
     parted = float(np.quantile(gaps, PARTED)) if gaps else 0.0
+    focus = [None if one.scene.face is None else eye_sharpness(one.picture, one.scene.face) for one in seen]
+    sharp = SHARP * float(np.median([one for one in focus if one is not None] or [0.0]))
     return [
-        (one.scene.eyes is None or one.scene.eyes >= least) and (one.scene.lips is None or one.scene.lips >= parted)
-        for one in seen
+        (one.scene.eyes is None or one.scene.eyes >= least)
+        and (one.scene.lips is None or one.scene.lips >= parted)
+        and (its_focus is None or its_focus >= sharp)
+        for one, its_focus in zip(seen, focus, strict=True)
     ]
 
 

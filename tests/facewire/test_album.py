@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 from tests.facewire.test_encoding import face
 
@@ -40,6 +43,17 @@ def test_lips_that_are_shut_are_no_pivot_where_they_mostly_are_not() -> None:
     assert fittest(talking, talking[2]) is talking[3]
     silent = [seen(one, apart=1.0) for one in grey]
     assert any(fittest(silent, seen(0.9, apart=1.0)) is one for one in silent[2:4])
+
+
+def test_eyes_out_of_focus_are_no_pivot() -> None:
+    sharp = np.random.default_rng(2).integers(0, 256, (256, 256, 3), np.uint8)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 1.0).astype(np.uint8)
+    in_turn = [sharp, sharp, blurred, sharp, sharp]
+    all_seen = [
+        replace(seen(grey), picture=picture) for grey, picture in zip((0.2, 0.3, 0.38, 0.4, 0.6), in_turn, strict=True)
+    ]
+    assert fittest(all_seen, seen(0.9)) is all_seen[3]
+    assert fittest([replace(one, picture=blurred) for one in all_seen], seen(0.9)).scene is all_seen[2].scene
 
 
 def test_few_pictures_choose_nothing() -> None:
