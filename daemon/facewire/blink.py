@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
+
+import numpy as np
+
 from facewire.album import Seen
 from facewire.face.mesh import Landmarks, eye_opening
 from facewire.face.pose import head_pose
-from facewire.lids import SHUT
+from facewire.lids import SHUT, opening
 from facewire.pivots import Scene
 from facewire.types import Picture
 
 OVER = 5
 """Frames after the one whose eyes are most shut: a blink shuts no further then."""
+FEWEST, MOST = 12, 250
+"""Frames that say how far somebody's eyes are open as a rule, and how many are kept."""
 
 
 class Blink:
@@ -19,14 +25,23 @@ class Blink:
     def __init__(self) -> None:
         self._best: Seen | None = None
         self._since = 0
+        self._openings: deque[float] = deque(maxlen=MOST)
+
+    @property
+    def usual(self) -> float:
+        """How far the eyes were open as a rule; 0 while that is not known."""
+        return float(np.median(self._openings)) if len(self._openings) >= FEWEST else 0.0
 
     def look(self, picture: Picture, face: Landmarks, pivot: Scene) -> None:
         """The next frame: a coded picture, as the pivot is one, and the face in it."""
-        if pivot.eyes is None or (self._best is not None and self._since >= OVER):
+        open_by = opening(pivot, self.usual)
+        if open_by is None or (self._best is not None and self._since >= OVER):
             return
         self._since += 1
-        least = SHUT * pivot.eyes if self._best is None or self._best.scene.eyes is None else self._best.scene.eyes
-        if eye_opening(face) < least:
+        least = SHUT * open_by if self._best is None or self._best.scene.eyes is None else self._best.scene.eyes
+        now = eye_opening(face)
+        self._openings.append(now)
+        if now < least:
             self._best, self._since = Seen(picture, Scene(head_pose(face, picture.shape[0]), face=face)), 0
 
     @property
@@ -35,5 +50,6 @@ class Blink:
         return () if self._best is None or self._since < OVER else (self._best,)
 
     def clear(self) -> None:
-        """Wait for another one."""
+        """Wait for another one, perhaps somebody else's."""
         self._best, self._since = None, 0
+        self._openings.clear()

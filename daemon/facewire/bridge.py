@@ -195,6 +195,9 @@ class Bridge:
                 self._failures = 0
                 if not first:
                     tcp.limit_backoff(remote.fileno(), self.port, tcp.LONGEST_BACKOFF)
+                    # The first answer made the kernel forget it, and CURVE's next command is about to be answered.
+                    with contextlib.suppress(OSError):
+                        remote.setsockopt(*tcp.ACKNOWLEDGE_WITH_ANSWERS)
                 if len(first) < GREETING:
                     missing = GREETING - len(first)
                     first += came[:missing]

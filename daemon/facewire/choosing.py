@@ -284,7 +284,7 @@ class Choosing:
     def _with_shut_eyes(self, current: Taken) -> Finer | None:
         if not self._blink.seen or not self._lacks_shut_eyes(current):
             return None
-        job = self._originals.with_shut_eyes(current, self._blink.seen)
+        job = self._originals.with_shut_eyes(current, self._blink.seen, self._blink.usual)
         if job is None:
             return None
         found = job.result()

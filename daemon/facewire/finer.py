@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
 
-from facewire.album import Seen, fittest
+from facewire.album import FEWEST, Seen, fittest, usual_opening
 from facewire.lids import lidded
 from facewire.lips import encode_face
 from facewire.pivots import LIBRARY, Scene, Taken
@@ -89,11 +89,11 @@ class Originals:
             self.keep(found.taken.pivot_id, found.picture, final=True)
         return found
 
-    def with_shut_eyes(self, taken: Taken, blink: Sequence[Seen]) -> Job | None:
+    def with_shut_eyes(self, taken: Taken, blink: Sequence[Seen], usual: float) -> Job | None:
         """The same pivot with the shut eyes of a blink: a job whose result is None where they do not fit. None: it is
-        not coded yet, ask again."""
+        not coded yet, ask again. usual: see lids.opening."""
         picture = self._pictures[taken.pivot_id]
-        job = self._finished((taken.pivot_id, 0), partial(blinking, taken, picture, blink))
+        job = self._finished((taken.pivot_id, 0), partial(blinking, taken, picture, blink, usual))
         found = None if job is None else job.result()
         if found is not None:
             self.keep(found.taken.pivot_id, picture, final=taken.pivot_id in self._final)
@@ -119,7 +119,7 @@ def better(taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int)
     current = Seen(picture, taken.scene)
     best = fittest(seen, current)
     data = encode_face(best.picture, best.scene.face, max_bytes)
-    with_lids = lidded(data, best, seen)
+    with_lids = lidded(data, best, seen, usual_opening(seen) if len(seen) >= FEWEST else 0.0)
     if best is current and with_lids is None and len(data) < WORTH * len(taken.data):
         return None  # nothing more is in it
     coarser = taken.data if best is current else encode_face(best.picture, best.scene.face, len(taken.data))
@@ -127,9 +127,9 @@ def better(taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int)
     return Finer(_changed(taken, data, best.scene, gate), coarser, best.picture)
 
 
-def blinking(taken: Taken, picture: Picture, blink: Sequence[Seen]) -> Finer | None:
-    """A pivot with the shut eyes of a blink behind its own bytes; None where they do not fit."""
-    found = lidded(taken.data, Seen(picture, taken.scene), blink)
+def blinking(taken: Taken, picture: Picture, blink: Sequence[Seen], usual: float) -> Finer | None:
+    """A pivot with the shut eyes of a blink behind its own bytes; None where they do not fit. usual: lids.opening."""
+    found = lidded(taken.data, Seen(picture, taken.scene), blink, usual)
     return None if found is None else Finer(_changed(taken, found.data, taken.scene, found.gate), taken.data, picture)
 
 

@@ -52,8 +52,14 @@ class Gate:
         if self._zap is not None:
             self._zap.close(0)
 
-    def answer(self) -> None:
-        """Answer what libzmq asks. Never blocks."""
+    @property
+    def is_asked(self) -> bool:
+        """Whether libzmq waits for an answer."""
+        return self._zap is not None and bool(self._zap.poll(0))
+
+    def answer(self) -> bool:
+        """Answer what libzmq asks; returns whether somebody was let in. Never blocks."""
+        let_in = False
         while self._zap is not None and self._zap.poll(0):
             request = self._zap.recv_multipart()
             self._allow.refresh()
@@ -62,8 +68,9 @@ class Gate:
                 answer = [b"1.0", request[1] if len(request) > 1 else b"", b"500", b"bad request", b"", b""]
             self.denied += answer[2] != b"200"
             if answer[2] == b"200":
-                self.admitted = answer[4].decode()
+                self.admitted, let_in = answer[4].decode(), True
             self._zap.send_multipart(answer)
+        return let_in
 
     def name(self, key: str) -> str:
         """What a receiver with this public key (Z85) is called."""

@@ -36,6 +36,11 @@ MAX_REPORT = 512
 MAX_RECEIVERS = 16
 MEET_SECONDS = 3.0
 """For so long a connection is looked at whether it is that of a known device; then it has to say so."""
+LET_IN_MS = 5
+"""What libzmq takes at most to finish the handshake of somebody who was let in; what he is told then need not wait for
+the next look."""
+WRITE_SECONDS = 0.002
+"""What libzmq's thread takes at most to write what it was handed."""
 SAMPLE_SECONDS = 0.25
 REPORT_RATE, REPORT_BURST = 1.0, 12
 """Messages a second that one decoder may send, and how many at once; what is more is not read, and far more ends it."""
@@ -132,6 +137,8 @@ class Hub:
         self._sampled = 0.0
         self._shaken = float("-inf")
         self._early: list[Arrival] = []
+        self._gathered: list[int] = []
+        """Connections that hold back what is written, see `release`."""
         self._moved: list[bytes] = []
 
     @property
@@ -225,6 +232,7 @@ class Hub:
         def answer() -> None:
             while not done.wait(0.02):
                 self._early = self.poll()
+                self.release()
 
         thread = threading.Thread(target=answer, name="facewire-hub", daemon=True)
         thread.start()
@@ -237,8 +245,11 @@ class Hub:
     def poll(self) -> list[Arrival]:
         """What came since the last call; lets decoders in and out. Never blocks. Call it often: handshakes wait."""
         now = time.monotonic()
-        if self._gate is not None:
-            self._gate.answer()
+        self.release()
+        if self._gate is not None and self._gate.is_asked:
+            self._gather()
+            if self._gate.answer():
+                self._monitor.poll(LET_IN_MS)
         self._follow_connections(now)
         early, self._early = self._early, []
         arrivals = [arrival for arrival in early if arrival.peer.identity in self.peers] + self._receive(now)
@@ -248,6 +259,20 @@ class Hub:
         if self._gate is not None and self._gate.is_due(now):
             self._look_at_keys(self._gate)
         return arrivals
+
+    def release(self) -> None:
+        """What was told to somebody whose handshake has just ended goes out, in one packet with that."""
+        if self._gathered:
+            time.sleep(WRITE_SECONDS)
+        for fd in self._gathered:
+            tcp.gather(fd, self._port, on=False)
+        self._gathered = []
+
+    def _gather(self) -> None:
+        """A handshake is about to end, of one of those who have not said who they are."""
+        self._gathered = [wire.fd for wire in self._wires.strangers]
+        for fd in self._gathered:
+            tcp.gather(fd, self._port, on=True)
 
     def _follow_connections(self, now: float) -> None:
         while self._monitor.poll(0):

@@ -14,12 +14,14 @@ import numpy as np
 
 from facewire.album import Seen, usual_opening
 from facewire.face.mesh import Landmarks, eyes
+from facewire.pivots import Scene
 from facewire.types import Picture
 from facewire.wire.lids import EDGE
 from facewire.wire.pivot import add_lids
 
 SHUT = 0.5
-"""Eyes that are open by less than this part of the pivot's are shut."""
+"""Eyes that are open by less than this part of the usual are shut; of the pivot's, where these are less open still. A
+pivot's own may be wide open: who screws up his eyes does not blink all the time."""
 NEAR = 12.0
 """Degrees by which the head may be turned away from the pivot's pose."""
 MAX_BYTES = 800
@@ -37,9 +39,15 @@ class Lidded(NamedTuple):
     gate: float
 
 
-def blink(seen: Sequence[Seen], pivot: Seen) -> Seen | None:
-    """The picture among `seen` whose shut eyes fit the pivot best; None where there is none."""
-    pose, openness = pivot.scene.pose, pivot.scene.eyes
+def opening(pivot: Scene, usual: float) -> float | None:
+    """How far a pivot's eyes are open, where they are not wide open; None: not known. usual: of this face, 0: unknown.
+    """
+    return min(pivot.eyes, usual) if pivot.eyes is not None and usual else pivot.eyes
+
+
+def blink(seen: Sequence[Seen], pivot: Seen, usual: float) -> Seen | None:
+    """The picture among `seen` whose shut eyes fit the pivot best; None where there is none. usual: see `opening`."""
+    pose, openness = pivot.scene.pose, opening(pivot.scene, usual)
     if pose is None or openness is None:
         return None
     turned = [
@@ -57,11 +65,13 @@ def blinks(seen: Sequence[Seen]) -> bool:
     return any(one.scene.eyes is not None and one.scene.eyes < shut for one in seen)
 
 
-def lidded(data: bytes, pivot: Seen, seen: Sequence[Seen], max_bytes: int = MAX_BYTES) -> Lidded | None:
+def lidded(
+    data: bytes, pivot: Seen, seen: Sequence[Seen], usual: float, max_bytes: int = MAX_BYTES
+) -> Lidded | None:
     """A coded pivot with the eyes of a blink among `seen`, in `max_bytes` bytes more at most; pivot: what it was coded
-    from. None: no blink fits."""
-    found = blink(seen, pivot)
-    if found is None or pivot.scene.face is None or pivot.scene.eyes is None or found.scene.eyes is None:
+    from; usual: see `opening`. None: no blink fits."""
+    found, openness = blink(seen, pivot, usual), opening(pivot.scene, usual)
+    if found is None or pivot.scene.face is None or openness is None or found.scene.eyes is None:
         return None
     face = found.scene.face
     cut = None if face is None else _cut(pivot.picture, pivot.scene.face, found.picture, face)
@@ -70,7 +80,7 @@ def lidded(data: bytes, pivot: Seen, seen: Sequence[Seen], max_bytes: int = MAX_
     left, top, patch = cut
     scale = 256 / pivot.picture.shape[0]
     added = add_lids(data, round(left * scale), round(top * scale), patch, max_bytes)
-    return None if added is None else Lidded(added, (pivot.scene.eyes + found.scene.eyes) / 2)
+    return None if added is None else Lidded(added, (openness + found.scene.eyes) / 2)
 
 
 def _cut(pivot: Picture, face: Landmarks, shut: Picture, shut_face: Landmarks) -> tuple[int, int, Picture] | None:

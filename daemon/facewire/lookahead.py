@@ -22,7 +22,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from facewire.album import Seen as Portrait
-from facewire.album import fit
+from facewire.album import fit, usual_opening
 from facewire.budget import Budget
 from facewire.deformation import Fitter, displacements, fit_bundle
 from facewire.face.crop import cut
@@ -222,7 +222,7 @@ class Lookahead:
             if portrait is None or not most:
                 continue
             share = most // len(new)
-            made = lidded(kept.data, portrait, portraits, share)
+            made = lidded(kept.data, portrait, portraits, usual_opening(portraits), share)
             allowed = len(kept.data) + share
             data = made.data if made else encode_face(portrait.picture, portrait.scene.face, allowed, PATIENT_SPEED)
             new[pivot_id] = replace(kept, pivot_id=content_id(data), data=data, gate=made.gate if made else None)

@@ -18,20 +18,23 @@ from facewire.trial import reconstruct
 from facewire.types import Crop, Picture, Points
 from facewire.wire.pivot import FINAL_SPEED, PATIENT_SPEED, PROBE_SPEED
 
-SAMPLES, CANDIDATES = 8, 4
-"""Frames that a pivot is scored on, and frames of a stretch that are tried as pivots."""
+SAMPLES = 12
+"""Frames that a pivot is scored on."""
+VARIED, USUAL = 4, 8
+"""Frames of a stretch that are tried as pivots: so many that differ, and so many that are near the middle of all."""
 DRAFT_BYTES = 12_000
-"""Size at which candidates are compared with one another, coded quickly."""
-SWITCH = 0.03
-"""What a change of pivot must gain in unlikeness, summed over the samples: each one is seen."""
-FRESH = 0.2
+"""Candidates are compared with one another at this size, or what is allowed if that is less; coded quickly."""
+LPIPS = 0.76
+"""What LPIPS at 512x512 grows by with unlikeness, from one pivot to another of the same size (17 held-out clips)."""
+SWITCH = 0.015
+"""What a change of pivot must gain in LPIPS, summed over the samples: each one is seen."""
+FRESH = 0.1
 """What each new pivot must gain in the same measure: bytes that are not spent are there for what comes."""
 TURN_BYTES = 300
 """What a change of pivot costs on the wire beside the pivot: its slice's headers, the epoch, a bundle that is cut."""
-BLUR = ((1_000, 0.20), (2_000, 0.129), (3_900, 0.077), (8_000, 0.046), (12_000, 0.037))
-"""What a pivot of so many bytes lacks in sharpness, which likeness does not see: LPIPS at 512x512 beside the uncoded
-picture, mean of 16 held-out portraits (the first value is extrapolated). Without it two pivots of 1,500 bytes won over
-one of 3,600 on a held-out clip: 21.7 dB against 21.1, but an LPIPS of 0.242 against 0.161."""
+BLUR = ((1_000, 0.081), (2_000, 0.035), (4_000, 0.010), (8_000, 0.0015), (12_000, 0.0))
+"""What LPIPS at 512x512 grows by besides where a pivot takes so many bytes instead of 12,000: unlikeness does not see
+all of what it then lacks (17 held-out clips)."""
 LEAST_PIVOT = 500
 """A pivot of fewer bytes is worse than the last picture held."""
 
@@ -103,9 +106,11 @@ class Plan:
 
     def _candidates(self) -> Iterator[list[Seen]]:
         """The best frame alone, and with the one that helps it most, if there is room for two."""
-        picked = {(near := _nearest(self._fit, seen)).number: near for seen in _varied(self._faces, CANDIDATES)}
+        wanted = [*_varied(self._faces, VARIED), *_usual(self._fit, USUAL)]
+        picked = {(near := _nearest(self._fit, seen)).number: near for seen in wanted}
         tried = list(picked.values())
-        drafts = np.stack([self._scores(self._code(seen, DRAFT_BYTES, PROBE_SPEED).data) for seen in tried])
+        size = min(DRAFT_BYTES, self._allowed)
+        drafts = np.stack([self._scores(self._code(seen, size, PROBE_SPEED).data) for seen in tried])
         best = int(drafts.mean(1).argmin())
         yield [tried[best]]
         if len(tried) > 1 and self._allowed >= 2 * LEAST_PIVOT:
@@ -114,16 +119,16 @@ class Plan:
             yield [tried[best], tried[int(together.argmin())]]
 
     def _scores(self, pivot: bytes) -> NDArray[np.float64]:
-        """How unlike the samples are to what this pivot makes of them, and how blurred that is."""
+        """The LPIPS, about, of what this pivot makes of the samples."""
         points = [seen.points for seen in self._samples if seen.points is not None]
         shown = reconstruct(self._networks, pivot, points, CODED_SIZE)
         real = [seen.coded for seen in self._samples if seen.coded is not None]
         sizes, blurs = zip(*BLUR, strict=True)
         blur = float(np.interp(np.log(len(pivot)), np.log(sizes), blurs))
-        return np.array([unlike(a, b) + blur for a, b in zip(real, shown, strict=True)])
+        return np.array([LPIPS * unlike(a, b) + blur for a, b in zip(real, shown, strict=True)])
 
     def _assign(self, pivots: Sequence[Kept], scores: Sequence[NDArray[np.float64]]) -> tuple[float, list[int]]:
-        """Viterbi: the pivot of each sample with the least sum of unlikeness and of changes; the sum, and places."""
+        """Viterbi: the pivot of each sample with the least sum of LPIPS and of changes; the sum, and places."""
         table = np.stack(scores)
         # Going on with the running pivot costs nothing, beginning with another one is a change too.
         start = [0.0 if self._current in (None, kept) else SWITCH for kept in pivots]
@@ -153,6 +158,13 @@ def _nearest(faces: Sequence[Seen], seen: Seen) -> Seen:
     found = [(float(np.abs(one.points - seen.points).sum()), at) for at, one in enumerate(faces)
              if one.points is not None and seen.points is not None]  # fmt: skip
     return faces[min(found)[1]]
+
+
+def _usual(faces: Sequence[Seen], parts: int) -> list[Seen]:
+    """Of each part of the time the frame that is the least away from the middle of all."""
+    points = np.stack([seen.points for seen in faces if seen.points is not None]).reshape(len(faces), -1)
+    away = np.abs(points - np.median(points, axis=0)).sum(1)
+    return [faces[int(part[away[part].argmin()])] for part in np.array_split(np.arange(len(faces)), parts) if part.size]
 
 
 def _varied(faces: Sequence[Seen], most: int) -> list[Seen]:

@@ -1,7 +1,8 @@
 """Playout: frames come in bursts and go out at a steady rate. Pure: the caller brings the time, nothing here reads it.
 
 Call `due(now)` once per output tick. A frame is shown at `anchor + frame.time`; the anchor is set when a stream
-starts, so that its first frame is shown `delay` seconds after it came. From then on:
+starts, so that its first frame is due `delay` seconds after it came; it is shown at once nevertheless, for there is
+nothing to look at until then. From then on:
 
     late a little       the anchor moves by as much: one short stop now, none of that size again. Not at once after an
                         outage, when what was held up is late
@@ -153,6 +154,9 @@ class Playout:
             self._anchor = now + self._delay - self._queue[0].time
             self._window_end = now + FIRST_WINDOW
             self._first_windows, self._shown_at = FIRST_WINDOWS, now
+            self._running = self._stalled = False
+            self.counters.shown += 1
+            return self._queue.popleft()
         self._shrink()
         frame = None
         # Half a tick of tolerance: a frame meant for this tick must not wait for the next because of rounding.

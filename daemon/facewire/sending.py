@@ -67,6 +67,8 @@ class Link(Protocol):
 
     def newcomers(self) -> Sequence[bytes]: ...
 
+    def release(self) -> None: ...
+
     def cut(self, peer: Peer) -> None: ...
 
     def close(self) -> None: ...
@@ -282,6 +284,7 @@ class Sending:
             going = going[self._turn :] + going[: self._turn]
         while going:
             going = [one for one in going if self._send_one(one, now)]
+        self._link.release()
 
     def drain(self) -> None:
         """The stream is over: what is urgent goes out at once."""

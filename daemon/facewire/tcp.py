@@ -157,6 +157,15 @@ def prepare(fd: int, port: int) -> None:
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
 
 
+def gather(fd: int, port: int, on: bool) -> None:
+    """What is written from now on waits for more, for as long as the kernel lets it (0.2 s); off: it goes. Each packet
+    that is saved is 52 bytes."""
+    with _borrowed(fd, port) as own:
+        if own is not None:
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
+
+
 def offer_fast_open(fd: int, port: int) -> None:
     """For a listener: whoever comes may send with its first packet, a round trip sooner (RFC 7413; where
     net.ipv4.tcp_fastopen has the servers' bit).

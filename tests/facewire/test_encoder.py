@@ -68,6 +68,9 @@ class Link:
     def moved(self) -> list[bytes]:
         return []
 
+    def release(self) -> None:
+        pass
+
     def newcomers(self) -> tuple[bytes, ...]:
         return ()
 

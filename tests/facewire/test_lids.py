@@ -32,15 +32,24 @@ DATA = encode_pivot(PIVOT.picture, 4000)
 
 def test_the_blink_that_fits_the_pose_best_is_taken() -> None:
     near, far = seen(0.05, yaw=3.0), seen(0.05, yaw=-8.0)
-    assert blink([far, PIVOT, near, seen(0.25)], PIVOT) is near
-    assert blink([seen(0.05, yaw=NEAR + 1), seen(1.1 * SHUT * 0.3)], PIVOT) is None
-    assert blink([Seen(PIVOT.picture, Scene()), Seen(PIVOT.picture, Scene(HeadPose(0, 0, 0)))], PIVOT) is None
-    assert blink([near], Seen(PIVOT.picture, Scene())) is None
+    assert blink([far, PIVOT, near, seen(0.25)], PIVOT, 0.3) is near
+    assert blink([seen(0.05, yaw=NEAR + 1), seen(1.1 * SHUT * 0.3)], PIVOT, 0.3) is None
+    assert blink([Seen(PIVOT.picture, Scene()), Seen(PIVOT.picture, Scene(HeadPose(0, 0, 0)))], PIVOT, 0.3) is None
+    assert blink([near], Seen(PIVOT.picture, Scene()), 0.3) is None
+
+
+def test_eyes_that_are_screwed_up_as_a_rule_are_not_shut_because_the_pivots_are_wide_open() -> None:
+    screwed_up = seen(0.13)
+    assert blink([screwed_up], PIVOT, 0.0) is screwed_up
+    assert blink([screwed_up], PIVOT, 0.2) is None
+    made = lidded(DATA, PIVOT, [seen(0.05)], 0.2)
+    assert made is not None
+    assert made.gate == pytest.approx((0.2 + 0.05) / 2, abs=0.01)
 
 
 @pytest.mark.parametrize(("shift", "level"), [((0, 0), 90), ((14, -9), 90), ((0, 0), 110)])
 def test_its_eyes_are_laid_where_the_pivot_has_its(shift: tuple[int, int], level: int) -> None:
-    made = lidded(DATA, PIVOT, [PIVOT, seen(0.05, 2.0, shift, level)])
+    made = lidded(DATA, PIVOT, [PIVOT, seen(0.05, 2.0, shift, level)], 0.3)
     assert made is not None
     assert made.gate == pytest.approx((0.3 + 0.05) / 2, abs=0.01)
     assert len(DATA) < len(made.data) <= len(DATA) + MAX_BYTES
@@ -54,7 +63,7 @@ def test_its_eyes_are_laid_where_the_pivot_has_its(shift: tuple[int, int], level
 
 
 def test_where_nothing_fits_the_pivot_stays_as_it_is() -> None:
-    assert lidded(DATA, PIVOT, [PIVOT]) is None
-    assert lidded(DATA, PIVOT, []) is None
+    assert lidded(DATA, PIVOT, [PIVOT], 0.3) is None
+    assert lidded(DATA, PIVOT, [], 0.0) is None
     edge = replace(PIVOT.scene, face=np.asarray(face(0.3) - (95, 0, 0), np.float32))
-    assert lidded(DATA, Seen(PIVOT.picture, edge), [seen(0.05)]) is None
+    assert lidded(DATA, Seen(PIVOT.picture, edge), [seen(0.05)], 0.3) is None

@@ -75,6 +75,9 @@ class Link:
         moved, self.elsewhere = self.elsewhere, []
         return moved
 
+    def release(self) -> None:
+        pass
+
     def newcomers(self) -> tuple[bytes, ...]:
         return self.let_in
 
