@@ -29,12 +29,13 @@ from tests.facewire.wire.samples import PIVOT, between, blinking, bundle, deform
 from facewire.errors import PacketError
 from facewire.types import Between, Bundle, PivotSlice
 from facewire.wire import extras, lids
+from facewire.wire.assembler import PivotAssembler
 from facewire.wire.container import Reader, Writer
 from facewire.wire.index import Index, Place, pack_index, parse_index
 from facewire.wire.mouth import Place as Mouth
 from facewire.wire.packets import Packer, Parser, pack
 from facewire.wire.pivot import add_mouth, decode_whole
-from facewire.wire.pivot_store import PivotAssembler, PivotCache
+from facewire.wire.pivot_store import PivotCache
 from facewire.wire.returns import Report, Want, pack_report, parse_report
 
 FILES_EVERY = 500

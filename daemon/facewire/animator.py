@@ -23,10 +23,11 @@ from facewire.networks import Networks
 from facewire.planes import Planes
 from facewire.scenes import coded_size, scene_feeds
 from facewire.types import MAX_BETWEEN, Between, Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
+from facewire.wire.assembler import PivotAssembler
 from facewire.wire.keypoints import from_grid
 from facewire.wire.mouth import Place, stretch
 from facewire.wire.pivot import decode_whole
-from facewire.wire.pivot_store import PivotAssembler, PivotCache
+from facewire.wire.pivot_store import PivotCache
 
 MAX_EPOCHS = 8
 """Epochs of the stream that are remembered; bundles of older ones are dropped."""

@@ -13,7 +13,8 @@ from facewire.errors import PacketError
 from facewire.networks import Networks
 from facewire.planes import Planes
 from facewire.types import Epoch, Message, Picture, PivotSlice
-from facewire.wire.pivot import PivotAssembler, PivotCache, decode_pivot
+from facewire.wire.assembler import PivotAssembler
+from facewire.wire.pivot import PivotCache, decode_pivot
 
 
 @dataclass(frozen=True)

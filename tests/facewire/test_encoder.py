@@ -22,8 +22,8 @@ from facewire.service import Notifier
 from facewire.status import EncoderStatus
 from facewire.transport import Subscriber, Traffic
 from facewire.types import Bundle, Epoch, Frame, Message, PivotSlice
+from facewire.wire.assembler import PivotAssembler
 from facewire.wire.packets import Parser
-from facewire.wire.pivot import PivotAssembler
 from facewire.wire.returns import Report, pack_report
 from facewire.wires import Totals
 

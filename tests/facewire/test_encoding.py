@@ -24,9 +24,10 @@ from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
 from facewire.profiles import profile
 from facewire.types import Between, Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
+from facewire.wire.assembler import PivotAssembler
 from facewire.wire.keypoints import from_grid
 from facewire.wire.packets import pack, parse
-from facewire.wire.pivot import PivotAssembler, decode_pivot, decode_whole
+from facewire.wire.pivot import decode_pivot, decode_whole
 
 LINK = replace(profile("vsat"), pivot_bytes=3000)
 SHAPE = (240, 320, 3)

@@ -18,8 +18,9 @@ from facewire.sending import Sending
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
+from facewire.wire.assembler import PivotAssembler
 from facewire.wire.packets import Parser, pack
-from facewire.wire.pivot import PivotAssembler, PivotCache, add_lids, content_id, decode_pivot, encode_pivot, slices
+from facewire.wire.pivot import PivotCache, add_lids, content_id, decode_pivot, encode_pivot, slices
 from facewire.wire.returns import Report, Want, pack_report
 from facewire.wires import Totals
 

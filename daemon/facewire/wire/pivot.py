@@ -21,10 +21,10 @@ from facewire.types import Picture
 from facewire.wire import avif, extras, lids
 from facewire.wire.mouth import Place
 from facewire.wire.packets import MAX_CODED_SIZE, MAX_PIVOT_BYTES, MIN_CODED_SIZE
-from facewire.wire.pivot_store import PivotAssembler, PivotCache, behind, content_id, slices
+from facewire.wire.pivot_store import PivotCache, behind, content_id, slices
 
 __all__ = [
-    "PivotAssembler", "PivotCache", "Shown", "add_lids", "add_mouth", "begins", "behind", "content_id", "decode_pivot",
+    "PivotCache", "Shown", "add_lids", "add_mouth", "begins", "behind", "content_id", "decode_pivot",
     "decode_whole", "encode_pivot", "slices",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Where coded pivots come together and where they stay: PivotAssembler (slices to pivots) and PivotCache (on disk)."""
+"""Coded pivots: their names, their slices, and where they stay (PivotCache)."""
 
 from __future__ import annotations
 
@@ -39,97 +39,6 @@ def behind(part: PivotSlice, length: int) -> PivotSlice | None:
     return part if inside <= 0 else replace(part, offset=length, data=part.data[inside:])
 
 
-class _Partial:
-    def __init__(self, total: int) -> None:
-        self.data = bytearray(total)
-        self.have = bytearray(total)
-
-    def missing(self) -> int:
-        return self.have.count(0)
-
-    def begins(self) -> int:
-        """The length of what is missing, where that is the beginning; else 0."""
-        first = self.have.find(1)
-        return first if first == self.missing() else 0
-
-
-class PivotAssembler:
-    """Puts pivots together from slices in any order, repeated or overlapping. kept: a pivot that begins with the bytes
-    of one in there, and says more behind them (shut eyes), is whole when that has come.
-
-    Holds at most `most` unfinished pivots of at most MAX_PIVOT_BYTES each; the one that was touched longest ago is
-    dropped first. A pivot whose bytes do not have its id is thrown away and counted in `rejected`.
-    """
-
-    def __init__(self, most: int = 4, kept: PivotCache | None = None) -> None:
-        self._most = most
-        self._kept = kept
-        self._partial: OrderedDict[bytes, _Partial] = OrderedDict()
-        self.rejected = 0
-
-    def add(self, part: PivotSlice) -> bytes | None:
-        """Take one slice; returns the whole pivot when this slice completes it, else None."""
-        end = part.offset + len(part.data)
-        if part.offset < 0 or end > part.total or not 0 < part.total <= MAX_PIVOT_BYTES:
-            self.rejected += 1
-            return None
-        partial = self._partial.get(part.pivot_id)
-        if partial is None or len(partial.data) != part.total:
-            partial = self._partial[part.pivot_id] = _Partial(part.total)
-        self._partial.move_to_end(part.pivot_id)
-        while len(self._partial) > self._most:
-            self._partial.popitem(last=False)
-        partial.data[part.offset : end] = part.data
-        partial.have[part.offset : end] = b"\1" * len(part.data)
-        if partial.missing():
-            whole = self._begun(part.pivot_id, partial)
-            if whole is not None:
-                del self._partial[part.pivot_id]
-            return whole
-        del self._partial[part.pivot_id]
-        whole = bytes(partial.data)
-        if content_id(whole) != part.pivot_id:
-            self.rejected += 1
-            return None
-        return whole
-
-    def _begun(self, pivot_id: bytes, partial: _Partial) -> bytes | None:
-        """The pivot, if what is missing is a kept one."""
-        length = partial.begins()
-        if not length or self._kept is None:
-            return None
-        wholes = (beginning + bytes(partial.data[length:]) for beginning in self._kept.of_length(length))
-        return next((whole for whole in wholes if content_id(whole) == pivot_id), None)
-
-    @property
-    def latest(self) -> bytes | None:
-        """The unfinished pivot that a slice came for last."""
-        names = list(self._partial)  # another thread may add slices meanwhile
-        return names[-1] if names else None
-
-    def missing(self, pivot_id: bytes) -> int | None:
-        """Bytes still missing of a pivot, None if no slice of it has come."""
-        partial = self._partial.get(pivot_id)
-        return None if partial is None else partial.missing()
-
-
-    def gaps(self, pivot_id: bytes, most: int = 8) -> list[tuple[int, int]]:
-        """What is missing of a pivot of which slices have come: (offset, length), at most `most`, the last one reaching
-        over all that is left. Empty if no slice has come."""
-        partial = self._partial.get(pivot_id)
-        if partial is None:
-            return []
-        have, total = bytes(partial.have), len(partial.have)
-        out: list[tuple[int, int]] = []
-        begin = have.find(0)
-        while begin >= 0:
-            end = have.find(1, begin)
-            end = total if end < 0 or len(out) == most - 1 else end
-            out.append((begin, end - begin))
-            begin = have.find(0, end)
-        return out
-
-
 class PivotCache:
     """Coded pivots by content id, in memory and (with a folder) on disk, so that they survive a restart.
 
@@ -146,6 +55,11 @@ class PivotCache:
         self.fault: str | None = None
         if folder is not None:
             self._scan(folder)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they are kept; None: in memory alone."""
+        return self._folder
 
     def get(self, pivot_id: bytes) -> bytes | None:
         """The pivot's bytes, or None if it is not held (or was damaged on disk, and is then forgotten)."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from facewire.errors import PacketError
 from facewire.types import Picture, PivotSlice
 from facewire.wire import avif, pivot
+from facewire.wire.assembler import MOST_FILE, SUFFIX, PivotAssembler
 from facewire.wire.packets import MAX_PIVOT_BYTES
 from facewire.wire.pivot import (
-    PivotAssembler,
     PivotCache,
     behind,
     content_id,
@@ -221,6 +222,64 @@ def test_assembler_rejects_wrong_content_and_stays_small() -> None:
     assert assembler.add(PivotSlice(b"12345678", 0, MAX_PIVOT_BYTES + 1, b"x")) is None
     assert assembler.add(PivotSlice(b"12345678", 2, 3, b"xx")) is None
     assert assembler.rejected == 3
+
+
+def test_what_is_unfinished_outlives_a_restart(tmp_path: Path) -> None:
+    data = random.Random(5).randbytes(1000)
+    name, parts = content_id(data), list(slices(data, 130))
+    for part in parts[:3]:
+        PivotAssembler(kept=PivotCache(tmp_path)).add(part)
+    assembler = PivotAssembler(kept=PivotCache(tmp_path))
+    assert assembler.latest == name
+    assert assembler.gaps(name) == [(390, 610)]
+    assembler.add(parts[5])
+    assert PivotAssembler(kept=PivotCache(tmp_path)).gaps(name) == [(390, 260), (780, 220)]
+    again = PivotAssembler(kept=PivotCache(tmp_path))
+    assert [again.add(part) for part in (parts[3], parts[4], parts[6], parts[7])] == [None, None, None, data]
+    assert not list(tmp_path.glob("*" + SUFFIX))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "another total", "not a name"])
+def test_damage_to_what_is_unfinished_costs_only_bytes(tmp_path: Path, damage: str) -> None:
+    data = random.Random(6).randbytes(1000)
+    parts = list(slices(data, 130))
+    assembler = PivotAssembler(kept=PivotCache(tmp_path))
+    for part in parts[:4]:
+        assembler.add(part)
+    (path,) = tmp_path.glob("*" + SUFFIX)
+    written = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(written[:-7])
+    elif damage == "flipped":
+        path.write_bytes(written[:200] + bytes([written[200] ^ 1]) + written[201:])
+    elif damage == "emptied":
+        path.write_bytes(b"")
+    elif damage == "another total":
+        path.write_bytes(b"\xff\xff\xff\xff" + written[4:])
+    else:
+        path.rename(path.with_name("cat" + SUFFIX))
+    again = PivotAssembler(kept=PivotCache(tmp_path))
+    found = [whole for part in [*parts[3:], *parts] if (whole := again.add(part)) is not None]
+    assert data in found
+
+
+def test_unfinished_pivots_are_bounded_on_disk(tmp_path: Path) -> None:
+    assembler = PivotAssembler(most=2, kept=PivotCache(tmp_path))
+    for index in range(20):
+        assembler.add(PivotSlice(index.to_bytes(8, "big"), 0, 5000, b"x" * 100))
+    for index in range(4000):
+        assembler.add(PivotSlice((19).to_bytes(8, "big"), index, 5000, b"x" * 120))
+    assert len(files := list(tmp_path.glob("*" + SUFFIX))) == 2
+    assert sum(path.stat().st_size for path in files) <= 2 * MOST_FILE * 5000
+    assert len(PivotAssembler(most=1, kept=PivotCache(tmp_path))._partial) == 1
+    assert len(list(tmp_path.glob("*" + SUFFIX))) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    assembler = PivotAssembler(kept=PivotCache(tmp_path / "gone"))
+    shutil.rmtree(tmp_path / "gone")
+    data = bytes(range(100))
+    assert [assembler.add(part) for part in slices(data, 60)] == [None, data]
 
 
 def test_cache_survives_a_restart_and_forgets_the_oldest(tmp_path: Path) -> None:
