@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from facewire.album import Seen, usual_opening
-from facewire.face.mesh import Landmarks, eyes
+from facewire.face.mesh import Landmarks, eyes, oval
 from facewire.pivots import Scene
 from facewire.types import Picture
 from facewire.wire.lids import EDGE
@@ -28,6 +29,8 @@ MAX_BYTES = 800
 """What they may add to a pivot."""
 _AROUND = 0.42
 """How far beyond the eyes' contours the second picture reaches, in widths of an eye."""
+_FADE = 5
+"""Pixels over which the face's edge fades out."""
 _RIGID = (33, 133, 362, 263, 168, 6, 197, 1, 4, 50, 280, 9)
 """Landmarks that neither speech nor blinking moves."""
 
@@ -101,7 +104,18 @@ def _cut(pivot: Picture, face: Landmarks, shut: Picture, shut_face: Landmarks) -
         return None
     box = np.s_[top : top + height, left : left + width]
     band, under = laid[box].astype(np.float32), pivot[box].astype(np.float32)
+    skin = _skin(face, side)[box]
     rim = np.ones((height, width), bool)
     rim[EDGE:-EDGE, EDGE:-EDGE] = False
-    lighter = (under - band)[rim].mean(0)  # light changes between two pictures
-    return left, top, np.clip(np.rint(band + lighter), 0, 255).astype(np.uint8)
+    lit = (skin > 0.5) & rim
+    # Light changes between two pictures; and what is behind the face may be anything.
+    lighter = np.median((under - band)[lit if lit.any() else rim], axis=0)
+    shown = under + skin[:, :, np.newaxis] * (band + lighter - under)
+    return left, top, np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def _skin(face: Landmarks, side: int) -> NDArray[np.float32]:
+    """Where the face is in a picture of that side, 0 to 1, float32 [side, side]; its edge fades out, inwards."""
+    mask = np.zeros((side, side), np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(oval(face)).astype(np.int32)), 1.0)
+    return np.asarray(cv2.blur(cv2.erode(mask, np.ones((_FADE, _FADE))), (_FADE, _FADE)), np.float32)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facewire.choosing import PAUSE_SECONDS
 from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
-from facewire.face.mesh import LEFT_EYE, RIGHT_EYE, Landmarks
+from facewire.face.mesh import LEFT_EYE, OVAL, RIGHT_EYE, Landmarks
 from facewire.face.pose import HeadPose
 from facewire.finer import LEAST_SECONDS, STAYED
 from facewire.keyframes import CODED_SIZE
@@ -78,6 +78,9 @@ def face(openness: float, apart: float | None = None) -> Landmarks:
     for index in (*LEFT_EYE, *RIGHT_EYE):
         if index not in corners and index not in lids:
             marks[index, :2] = (102 if index in LEFT_EYE else 152, 100)
+    for at, index in enumerate(OVAL):
+        turn = 2 * np.pi * at / len(OVAL)
+        marks[index, :2] = 128 + 70 * np.sin(turn), 125 - 85 * np.cos(turn)
     if apart is None:
         marks[14, 1] = 1.0  # not together, whatever they are
     else:

@@ -9,6 +9,7 @@ import pytest
 from tests.facewire.test_encoding import face
 
 from facewire.album import Seen
+from facewire.face.mesh import OVAL
 from facewire.face.pose import HeadPose
 from facewire.lids import MAX_BYTES, NEAR, SHUT, blink, lidded
 from facewire.pivots import Scene
@@ -60,6 +61,23 @@ def test_its_eyes_are_laid_where_the_pivot_has_its(shift: tuple[int, int], level
         assert shut[97:103, left + 4 : left + 21].mean() == pytest.approx(60, abs=12)
     assert np.abs(shut[:60].astype(int) - opened[:60]).max() == 0
     assert np.abs(shut[85:90].astype(int) - 90).max() < 14  # another light leaves no band
+
+
+def test_what_is_beside_the_face_stays_the_pivots() -> None:
+    pictures = []
+    for one, wall in ((PIVOT, 200), (seen(0.05), 20)):
+        picture = one.picture.copy()
+        picture[:, :84] = wall
+        turned = face(0.3 if one is PIVOT else 0.05)
+        turned[list(OVAL), 0] = np.maximum(turned[list(OVAL), 0], 86)  # the eye is near the contour
+        pictures.append(Seen(picture, replace(one.scene, face=turned)))
+    pivot, shut_one = pictures
+    made = lidded(encode_pivot(pivot.picture, 4000), pivot, [shut_one], 0.3)
+    assert made is not None
+    opened, shut, _ = decode_whole(made.data)
+    assert shut is not None
+    assert np.abs(shut[90:110, :84].astype(int) - opened[90:110, :84]).max() < 40
+    assert shut[97:103, 94:111].mean() == pytest.approx(60, abs=12)
 
 
 def test_where_nothing_fits_the_pivot_stays_as_it_is() -> None:

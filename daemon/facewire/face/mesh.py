@@ -57,6 +57,11 @@ def eyes(landmarks: Landmarks) -> tuple[NDArray[np.float32], NDArray[np.float32]
     return np.ascontiguousarray(landmarks[list(LEFT_EYE), :2]), np.ascontiguousarray(landmarks[list(RIGHT_EYE), :2])
 
 
+def oval(landmarks: Landmarks) -> NDArray[np.float32]:
+    """The face's contour, brow to chin, float32 [36, 2] in pixels."""
+    return np.ascontiguousarray(landmarks[list(OVAL), :2])
+
+
 def mouth_opening(landmarks: Landmarks) -> float:
     """Gap between the inner lips relative to the mouth's width; about 0 when shut, 0.3 when speaking."""
     width = float(np.linalg.norm(landmarks[78, :2] - landmarks[308, :2]))
