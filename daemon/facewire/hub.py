@@ -246,11 +246,11 @@ class Hub:
         """What came since the last call; lets decoders in and out. Never blocks. Call it often: handshakes wait."""
         now = time.monotonic()
         self.release()
+        self._follow_connections(now)
         if self._gate is not None and self._gate.is_asked:
             self._gather()
-            if self._gate.answer():
-                self._monitor.poll(LET_IN_MS)
-        self._follow_connections(now)
+            if self._gate.answer() and self._monitor.poll(LET_IN_MS):
+                self._follow_connections(now)
         early, self._early = self._early, []
         arrivals = [arrival for arrival in early if arrival.peer.identity in self.peers] + self._receive(now)
         if now - self._sampled >= SAMPLE_SECONDS:

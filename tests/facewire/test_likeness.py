@@ -38,6 +38,12 @@ def test_blur_and_shift_are_seen() -> None:
     assert unlike(picture, scene(0.2)[0]) > 0.02
 
 
+def test_other_light_is_seen_and_a_slight_change_less() -> None:
+    picture, _ = scene()
+    dimmed, slightly = (scene(light=light)[0] for light in (0.6, 0.95))
+    assert unlike(picture, dimmed) > 5 * unlike(picture, slightly) > 0
+
+
 @pytest.mark.parametrize(("x", "turn"), [(0.2, 0.0), (0.0, 0.4), (-0.15, -0.3)])
 def test_what_the_keypoints_explain_is_not_apart(x: float, turn: float) -> None:
     pivot, moved = look(*scene()), look(*scene(x, turn))

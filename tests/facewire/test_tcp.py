@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import time
 from collections.abc import Iterator
 
@@ -58,6 +59,21 @@ def test_a_connection_on_which_nothing_can_be_sent_is_held(ends: tuple[socket.so
     while came < sent:
         came += len(there.recv(1 << 20))
     assert came == sent
+
+
+def test_small_writes_are_gathered(ends: tuple[socket.socket, socket.socket]) -> None:
+    here, there = ends
+    fd, port = here.fileno(), here.getsockname()[1]
+    here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    before = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    tcp.gather(fd, port, on=True)
+    for part in (b"one", b"two", b"three"):
+        here.send(part)
+    tcp.gather(fd, port, on=False)
+    assert there.recv(100) == b"onetwothree"
+    after = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    data_segments_out = struct.Struct("=I")  # struct tcp_info, linux/tcp.h
+    assert data_segments_out.unpack_from(after, 156)[0] - data_segments_out.unpack_from(before, 156)[0] == 1
 
 
 def test_what_is_none_of_ours_is_left_alone(ends: tuple[socket.socket, socket.socket]) -> None:

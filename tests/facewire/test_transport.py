@@ -327,6 +327,39 @@ def test_a_known_device_is_spoken_to_before_it_speaks(tmp_path: Path, monkeypatc
         third.close()
 
 
+def test_what_is_said_first_goes_with_the_handshakes_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[tuple[int, bool]] = []
+    gather = tcp.gather
+
+    def watched(fd: int, port: int, on: bool) -> None:
+        held.append((fd, on))
+        gather(fd, port, on)
+
+    monkeypatch.setattr(tcp, "gather", watched)
+    make_keys(tmp_path, "encoder", "decoder")
+    with contextlib.ExitStack() as stack:
+        hub = stack.enter_context(contextlib.closing(Hub("tcp://127.0.0.1:*", str(tmp_path))))
+        known = stack.enter_context(
+            contextlib.closing(Subscriber(hub.endpoint, str(tmp_path), device=b"devA"))
+        )
+        met: list[int] = []
+
+        def meets() -> bool:
+            hub.poll()
+            for fd in hub.silent():
+                if hub.meet(fd, routing_name(b"devA"), b"welcome back"):
+                    assert (fd, True) in held
+                    assert (fd, False) not in held
+                    met.append(fd)
+            hub.release()
+            return known.receive(0.0) == b"welcome back"
+
+        assert until(meets)
+        assert held == [(met[0], True), (met[0], False)]
+        assert arrives(hub, routing_name(b"devA"), known, b"and then at once")
+        assert len(held) == 2
+
+
 def test_new_devices_are_spoken_to_and_give_way_to_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facewire.transport.secrets.choice", lambda names: names[7])  # both take the same
     make_keys(tmp_path, "encoder", "decoder")
