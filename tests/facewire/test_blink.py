@@ -29,8 +29,8 @@ def test_the_frame_whose_eyes_are_most_shut_is_kept() -> None:
 
 
 def test_who_screws_up_his_eyes_as_a_rule_does_not_blink() -> None:
-    assert watched(*[0.2] * FEWEST, 0.15, *[0.2] * OVER).seen == ()
-    assert watched(*[0.3] * FEWEST, 0.15, *[0.3] * OVER).seen
+    assert watched(*[0.2] * FEWEST, 0.13, *[0.2] * OVER).seen == ()
+    assert watched(*[0.3] * FEWEST, 0.13, *[0.3] * OVER).seen
     assert watched(*[0.2] * FEWEST, 0.05, *[0.2] * OVER).seen
     assert watched(*[0.2] * (FEWEST - 1)).usual == 0.0
     assert abs(watched(*[0.2] * FEWEST).usual - 0.2) < 0.01
