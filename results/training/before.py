@@ -1,6 +1,7 @@
 """The networks before the campaign beside those of today, on held-out clips; writes before.json and before.md here.
 
     python results/training/before.py CLIPS --weights DIR --then CHECKOUT [--seconds 10]
+    python results/training/before.py                       # today's again, beside what before.json keeps of then
 
 CHECKOUT: a working tree of commit 3e88d10, the last one before docs/training.md's campaign, code and networks. Its own
 `compress --profile bgan` and `decompress` make its pictures; what is scored, and on which frames, is what
@@ -62,15 +63,22 @@ def then(checkout: Path, entry: Any, judge: Judge, seconds: float) -> dict[str, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", type=Path)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--then", type=Path, required=True)
+    parser.add_argument("clips", type=Path, nargs="?")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--then", type=Path)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
-    judge = Judge(options.weights)
+    if None not in (given := (options.clips, options.weights, options.then)):
+        judge = Judge(options.weights)
+        found = [then(options.then.resolve(), one, judge, options.seconds) for one in read_table(options.clips)]
+        measured = {"machine": describe(), "before": found}
+    elif given == (None, None, None):
+        measured = json.loads((HERE / "before.json").read_text("utf-8"))
+    else:
+        parser.error("clips, --weights and --then go together")
     lines = VAL.read_text("utf-8").splitlines()
     now = {record["clip"]: record for record in map(json.loads, lines) if record["point"] == MAIN}
-    old = [then(options.then.resolve(), entry, judge, options.seconds) for entry in read_table(options.clips)]
+    old = measured["before"]
     rows = []
     for name, way in SCORES.items():
         both = [(value(record, name), value(now[record["clip"]], name)) for record in old]
@@ -81,7 +89,7 @@ def main() -> int:
             "now": round(float(pairs[:, 1].mean()), 4), "better": round(float(gain.mean()), 4),
             "se": round(float(gain.std(ddof=1) / np.sqrt(len(gain))), 4), "clips_better": int((gain > 0).sum()),
         })  # fmt: skip
-    result = {"machine": describe(), "before_kbps": round(float(np.mean([r["kbps"] for r in old])), 3),
+    result = {"machine": measured["machine"], "before_kbps": round(float(np.mean([r["kbps"] for r in old])), 3),
               "now_kbps": round(float(np.mean([now[r["clip"]]["kbps"]["stream"] for r in old])), 3),
               "scores": rows, "before": old}  # fmt: skip
     (HERE / "before.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
