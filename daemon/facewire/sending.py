@@ -270,9 +270,10 @@ class Sending:
             one.outbox.put([message for message in mine if message is not None], now)
 
     def delivered(self, pivot_id: bytes, everywhere: bool = False) -> bool:
-        """Whether no slice of this pivot waits for a receiver that can be reached; everywhere: whether all have it."""
+        """Whether no slice of this pivot waits for a receiver that can be reached; everywhere: whether all have it, and
+        there are any: who has just gone may be back in a moment, and has what runs now."""
         if everywhere:
-            return not any(one.lacks(pivot_id) for one in self.receivers.values())
+            return bool(self.receivers) and not any(one.lacks(pivot_id) for one in self.receivers.values())
         return not any(one.outbox.holds(pivot_id) and not self._is_dark(one) for one in self.receivers.values())
 
     def pump(self, now: float) -> None:
