@@ -160,17 +160,26 @@ def _nearest(faces: Sequence[Seen], seen: Seen) -> Seen:
     return faces[min(found)[1]]
 
 
+def _points(faces: Sequence[Seen]) -> NDArray[np.float32]:
+    """All keypoints, float32 [n, 20]."""
+    return np.stack([seen.points for seen in faces if seen.points is not None]).reshape(len(faces), -1)
+
+
+def _from_middle(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each is away from the middle of all, float32 [n]."""
+    return np.asarray(np.abs(points - np.median(points, axis=0)).sum(1))
+
+
 def _usual(faces: Sequence[Seen], parts: int) -> list[Seen]:
     """Of each part of the time the frame that is the least away from the middle of all."""
-    points = np.stack([seen.points for seen in faces if seen.points is not None]).reshape(len(faces), -1)
-    away = np.abs(points - np.median(points, axis=0)).sum(1)
+    away = _from_middle(_points(faces))
     return [faces[int(part[away[part].argmin()])] for part in np.array_split(np.arange(len(faces)), parts) if part.size]
 
 
 def _varied(faces: Sequence[Seen], most: int) -> list[Seen]:
     """The frame in the middle of all others' keypoints, then always the one furthest from those taken."""
-    points = np.stack([seen.points for seen in faces if seen.points is not None]).reshape(len(faces), -1)
-    picked = [int(np.abs(points - np.median(points, axis=0)).sum(1).argmin())]
+    points = _points(faces)
+    picked = [int(_from_middle(points).argmin())]
     while len(picked) < min(most, len(faces)):
         far = np.min([np.abs(points - points[at]).sum(1) for at in picked], axis=0)
         if far.max() <= 0:

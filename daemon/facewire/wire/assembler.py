@@ -65,7 +65,7 @@ class PivotAssembler:
         self._partial: OrderedDict[bytes, _Partial] = OrderedDict()
         self.rejected = 0
         if self._folder is not None:
-            self._read(self._folder)
+            self._resume(self._folder)
 
     def add(self, part: PivotSlice) -> bytes | None:
         """Take one slice; returns the whole pivot when this slice completes it, else None."""
@@ -151,7 +151,7 @@ class PivotAssembler:
         except OSError:
             self._folder = None
 
-    def _read(self, folder: Path) -> None:
+    def _resume(self, folder: Path) -> None:
         """What an earlier process left unfinished, what was touched last coming last; what is too much is deleted."""
         found: list[tuple[int, Path]] = []
         with contextlib.suppress(OSError):
