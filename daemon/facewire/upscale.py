@@ -19,17 +19,21 @@ from facewire.planes import Planes, resized, to_picture
 from facewire.types import Picture
 
 MIN_SIZE, MAX_SIZE = 64, 2160
+BLOCK = 4
+"""The network works on blocks of 4x4 pixels, and was taught what enlargement does at each place of one: a patch that
+began between two blocks would be sharpened where it is not blurred (0.003 LPIPS at 512)."""
 BATCH_PIXELS = 128 * 128
 """Pixels in one run of the network, at least one patch: larger batches leave the cache (see Upscaler)."""
 
 
 def places(size: int, patch: int, overlap: int) -> list[int]:
     """Where patches start along one side: the fewest that cover `size` and overlap by at least `overlap` pixels,
-    evenly spread, the last one ending exactly at `size`. `patch` must not exceed `size`."""
-    if patch >= size:
+    spread as evenly as blocks allow, the last one ending exactly at `size`. `patch` must not exceed `size`."""
+    room = size - patch
+    if room <= 0:
         return [0]
-    count = math.ceil((size - overlap) / (patch - overlap))
-    return [round(index * (size - patch) / (count - 1)) for index in range(count)]
+    count = math.ceil(room / ((patch - overlap) // BLOCK * BLOCK))
+    return [min(room, math.ceil(index * room / count / BLOCK) * BLOCK) for index in range(count + 1)]
 
 
 def weights(starts: list[int], patch: int) -> NDArray[np.float32]:

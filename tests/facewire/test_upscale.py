@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facewire.errors import ConfigError, ModelError
 from facewire.networks import load_network
 from facewire.planes import resized, to_picture, to_planes
-from facewire.upscale import Upscaler, places, weights
+from facewire.upscale import BLOCK, Upscaler, places, weights
 
 
 class Same:
@@ -53,7 +53,8 @@ def test_patches_cover_exactly_and_shares_add_up(size: int, patch: int) -> None:
     assert starts[-1] + patch == max(size, patch)
     steps = np.diff(starts)
     assert np.all(steps <= patch - overlap)
-    assert len(steps) == 0 or steps.max() - steps.min() <= 1
+    assert len(steps) == 0 or steps.max() - steps.min() < 2 * BLOCK
+    assert all(start % BLOCK == 0 for start in starts[:-1])
     total = np.zeros(max(size, patch))
     for start, share in zip(starts, weights(starts, patch), strict=True):
         total[start : start + patch] += share
@@ -77,6 +78,25 @@ def test_any_size_comes_out_as_bicubic_when_the_network_changes_nothing(size: in
     difference = np.abs(shown.astype(int) - to_picture(resized(planes, size)))
     assert difference.max() <= 1
     assert bool(network.shapes) == (size > 256)
+
+
+class Tiled(Same):
+    """A network that adds something else to each pixel of a block, the same in all blocks."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        tiles = self.inputs["patch"][-1] // BLOCK  # type: ignore[operator]
+        return {"sharp": inputs["patch"] + np.tile(TILE, (tiles, tiles))}
+
+
+TILE = np.linspace(0, 0.25, BLOCK * BLOCK, dtype=np.float32).reshape(BLOCK, BLOCK)
+
+
+@pytest.mark.parametrize("side", [64, 136, 272])
+def test_blocks_of_the_network_are_those_of_the_picture(side: int) -> None:
+    grey = np.full((1, 3, 256, 256), 0.5, np.float32)
+    shown = Upscaler(Tiled(side), 512).show(grey)
+    expected = to_picture(0.5 + np.tile(TILE, (128, 128))[None, None].repeat(3, 1))
+    assert np.abs(shown.astype(int) - expected).max() <= 1
 
 
 def test_fixed_batch_is_always_filled() -> None:
