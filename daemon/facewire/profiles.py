@@ -46,7 +46,7 @@ class Profile:
 
 
 # The ceilings are contracts of the links (README, "What it costs"); the rest follows from them. A message costs about
-# 126 B on the wire with its acknowledgement before it carries anything, so slow links bundle: on iridium, 16 keypoint
+# 102 B on the wire with its acknowledgement before it carries anything, so slow links bundle: on iridium, 16 keypoint
 # frames of ~8 B in one message every 1.28 s are 1.6 kbit/s, and what is left trickles the pivot.
 _ALL = (
     Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 3.3, 0.0, 5_000, 15.0),

@@ -15,9 +15,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-IPV4_HEADERS, IPV6_HEADERS = 52, 72
-"""Bytes of IP and TCP in front of each segment, timestamps included (RFC 791, RFC 8200, RFC 7323)."""
-SEGMENT = 1448
+IPV4_HEADERS, IPV6_HEADERS = 40, 60
+"""Bytes of IP and TCP in front of each segment (RFC 791, RFC 8200, RFC 9293)."""
+TIMESTAMPS = 12
+"""What RFC 7323's timestamps add to each where both systems want them. They tell apart segments that are gigabytes
+away from each other, so systemd/facewire.sysctl switches them off."""
+SEGMENT = 1460
 """Payload bytes of a full TCP segment on a 1500-byte link."""
 _SIOCOUTQ = 0x5411
 RTO_MAX_MS = 44
@@ -25,7 +28,7 @@ RTO_MAX_MS = 44
 FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE = 30, 34
 """TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE, Linux 4.11 and 4.15 and later."""
 ACKNOWLEDGE_WITH_ANSWERS = (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-"""Each command of a handshake is answered at once: an acknowledgement before that is one more packet of 52 bytes."""
+"""Each command of a handshake is answered at once: an acknowledgement before that is one more packet of 40 bytes."""
 LONGEST_BACKOFF = 120.0
 """Seconds; where nobody has set another limit (RFC 6298 lets it be 60 or more)."""
 MAX_FAST_OPEN = 8
@@ -33,6 +36,8 @@ MAX_FAST_OPEN = 8
 THIN_LINEAR_TIMEOUTS = 16
 """TCP_THIN_LINEAR_TIMEOUTS, Linux 2.6.34 and later."""
 _INFO_LENGTH = 208
+_STAMPED = 1
+"""TCPI_OPT_TIMESTAMPS, of tcpi_options."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ def look(fd: int, port: int) -> Connection | None:
         (received,) = struct.unpack_from("=Q", info, 128)
         segments_out, segments_in = struct.unpack_from("=II", info, 136)
         (sent,) = struct.unpack_from("=Q", info, 200)
-        header = IPV4_HEADERS if mapped else IPV6_HEADERS
+        stamped = TIMESTAMPS if info[5] & _STAMPED else 0
+        header = (IPV4_HEADERS if mapped else IPV6_HEADERS) + stamped
         return Connection(
             sent=sent + segments_out * header,
             received=received + segments_in * header,
@@ -159,7 +165,7 @@ def prepare(fd: int, port: int) -> None:
 
 def gather(fd: int, port: int, on: bool) -> None:
     """What is written from now on waits for more, for as long as the kernel lets it (0.2 s); off: it goes. Each packet
-    that is saved is 52 bytes."""
+    that is saved is 40 bytes."""
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):

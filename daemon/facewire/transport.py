@@ -4,8 +4,8 @@ ZeroMQ over TCP: the encoder binds a ROUTER (facewire.hub), each decoder connect
 (wire.packets), up come reports (wire.returns). Everything here is bounded: queues in messages (high-water marks),
 kernel buffers in bytes, incoming messages in length. Nothing that a peer sends is trusted.
 
-What a message costs on the wire (measured, IPv4, TCP with timestamps): 52 B of IP and TCP header for each packet,
-2 B of ZMTP framing (9 B above 255 B), 33 B more with CURVE, and a 52 B acknowledgement coming back.
+What a message costs on the wire (measured, IPv4, TCP without timestamps): 40 B of IP and TCP header for each packet,
+2 B of ZMTP framing (9 B above 255 B), 33 B more with CURVE, and a 40 B acknowledgement coming back.
 """
 
 from __future__ import annotations

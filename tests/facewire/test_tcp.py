@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,18 @@ def test_a_connection_on_which_nothing_can_be_sent_is_held(ends: tuple[socket.so
     while came < sent:
         came += len(there.recv(1 << 20))
     assert came == sent
+
+
+def test_headers_are_counted_as_they_are_sent(ends: tuple[socket.socket, socket.socket]) -> None:
+    here, there = ends
+    before = tcp.look(here.fileno(), here.getsockname()[1])
+    here.send(b"three")
+    there.recv(5)
+    after = tcp.look(here.fileno(), here.getsockname()[1])
+    assert before is not None
+    assert after is not None
+    stamped = Path("/proc/sys/net/ipv4/tcp_timestamps").read_text("ascii").strip() != "0"
+    assert after.sent - before.sent == 5 + 20 + 20 + (12 if stamped else 0)
 
 
 def test_small_writes_are_gathered(ends: tuple[socket.socket, socket.socket]) -> None:

@@ -477,14 +477,14 @@ def test_an_address_in_use_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "curve", "expected"), [(20, False, 126), (20, True, 159), (0, False, 106), (300, False, 413)]
+    ("length", "curve", "expected"), [(20, False, 102), (20, True, 135), (0, False, 82), (300, False, 389)]
 )
 def test_wire_bytes_are_the_measured_ones(length: int, curve: bool, expected: int) -> None:
     assert wire_bytes(length, curve) == expected
 
 
 def test_wire_bytes_of_a_long_message_count_each_packet() -> None:
-    assert wire_bytes(4000) == 4009 + 3 * 52 + 2 * 52
+    assert wire_bytes(4000) == 4009 + 3 * 40 + 2 * 40
 
 
 @pytest.mark.parametrize(

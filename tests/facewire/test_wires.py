@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from facewire.tcp import SEGMENT, Connection
+from facewire.tcp import IPV6_HEADERS, SEGMENT, Connection
 from facewire.wires import SPARE_SECONDS, Wires
 
 IDLE = Connection(sent=0, received=0, outstanding=0, rtt=1.4, shortest_rtt=0.6, timeouts=0, silence=0.0, repeated=0)
@@ -27,12 +27,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("change", "seconds"),
     [
-        ({}, 0.6 + 72 / 800 + SPARE_SECONDS),
-        ({"outstanding": 1528}, 0.6 + 1600 / 800 + SPARE_SECONDS),
-        ({"timeouts": 1}, 0.6 + 72 / 800 + SPARE_SECONDS),  # before the second one is due
+        ({}, 0.6 + IPV6_HEADERS / 800 + SPARE_SECONDS),
+        ({"outstanding": 1540}, 0.6 + (1540 + IPV6_HEADERS) / 800 + SPARE_SECONDS),
+        ({"timeouts": 1}, 0.6 + IPV6_HEADERS / 800 + SPARE_SECONDS),  # before the second one is due
         ({"timeouts": 2}, 1.5 * 1.4),  # dark: what is repeated must not fill the link
-        ({"timeouts": 2, "outstanding": 928}, 0.6 + 1000 / 800 + SPARE_SECONDS),
-        ({"timeouts": 2, "outstanding": 3128}, 0.6 + (SEGMENT + 72) / 800 + SPARE_SECONDS),  # one segment is repeated
+        ({"timeouts": 2, "outstanding": 1128}, 0.6 + (1128 + IPV6_HEADERS) / 800 + SPARE_SECONDS),
+        ({"timeouts": 2, "outstanding": 3128}, 0.6 + (SEGMENT + IPV6_HEADERS) / 800 + SPARE_SECONDS),  # one segment is repeated
     ],
 )
 def test_what_is_lost_is_repeated_soon(

@@ -26,6 +26,8 @@ from facewire_export.rig.shaper import Shape, Shaper
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _SIDES = ("camera", "screen")
+SETTINGS = {"tcp_fastopen": 3, "tcp_timestamps": 0}
+"""Of both ends' net.ipv4, as systemd/facewire.sysctl, which `./facewire.sh install` puts in place."""
 
 
 def unavailable() -> str | None:
@@ -141,9 +143,9 @@ class Tunnel:
         # No router solicitations or the like: what is counted is what the daemons send.
         _ip("-n", namespace, "link", "set", "link0", "addrgenmode", "none")
         _ip("-n", namespace, "link", "set", "lo", "up")
-        # As systemd/facewire.sysctl, which `./facewire.sh install` puts in place.
-        with contextlib.suppress(FacewireError):  # some containers may not; all but Fast Open works
-            _ip("netns", "exec", namespace, "sh", "-c", "echo 3 > /proc/sys/net/ipv4/tcp_fastopen")
+        for name, value in SETTINGS.items():
+            with contextlib.suppress(FacewireError):  # some containers may not; all works, in a few bytes more
+                _ip("netns", "exec", namespace, "sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{name}")
         _ip("-n", namespace, "link", "set", "link0", "up", "mtu", "1500")
         self._assign(namespace, index)
         return file
