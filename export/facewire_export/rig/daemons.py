@@ -76,12 +76,14 @@ class Ends:
                 raise FacewireError(f"{name}: {trouble}")
             self._collect(name)
 
-    def memory(self) -> dict[tuple[str, int], int]:
-        """Resident bytes of each daemon, by its name and process."""
+    def memory(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Bytes of each daemon, by its name and process: resident ones, and those of them that are its own. The others
+        are read from files, and the kernel takes them back and reads them again as it likes (proc_pid_statm(5))."""
         page = os.sysconf("SC_PAGE_SIZE")
         out = {}
         for name, child in self._running.items():
-            out[name, child.pid] = int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * page
+            resident, shared = map(int, Path(f"/proc/{child.pid}/statm").read_text().split()[1:3])
+            out[name, child.pid] = resident * page, (resident - shared) * page
         return out
 
     def trace(self, name: str) -> Recorded:

@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from facewire.errors import FacewireError
 from facewire_export import machine
@@ -26,7 +26,7 @@ SETTLE = 20.0
 MOST_AGES = 600
 """Points of the curve (seconds since the start, age of the shown picture) in a result."""
 MOST_SIZES = 240
-"""... and of each daemon's (seconds since the start, resident MB)."""
+"""... and of each daemon's (seconds since the start, resident MB, MB of its own)."""
 RANDOM = ("outage", "outage", "kill-encoder", "kill-decoder", "readdress", "strangers")
 LASTING = ("outage", "outage", "readdress", "strangers")
 """Random deeds of the middle half, where both daemons live on: a leak shows only in a long life."""
@@ -50,7 +50,7 @@ class _Play:
 
     def __init__(self, scenario: Scenario, tunnel: Tunnel, ends: Ends) -> None:
         self.deeds: list[_Deed] = []
-        self.memory: list[tuple[float, dict[tuple[str, int], int]]] = []
+        self.memory: list[tuple[float, dict[tuple[str, int], tuple[int, int]]]] = []
         self.strangers: list[Strangers] = []
         self._scenario, self._tunnel, self._ends = scenario, tunnel, ends
         self._later: list[tuple[float, str, int]] = []
@@ -196,7 +196,7 @@ def _figures(
     every = max(1, len(ages) // MOST_AGES)
     seconds = measure.each_second([p for p in tunnel.packets if began <= p.time <= end], began, end)
     sizes = {
-        name: [[round(at), round(size, 1)] for at, size in points[:: max(1, len(points) // MOST_SIZES)]]
+        name: [[round(x, 1) for x in point] for point in points[:: max(1, len(points) // MOST_SIZES)]]
         for name, points in lives.items()
     }
     curves = {"ages": ages[::every], "bytes_each_second": seconds, "megabytes": sizes}
@@ -220,24 +220,35 @@ def _event(
     return out
 
 
-def _longest_lives(play: _Play) -> dict[str, list[tuple[float, float]]]:
-    """(seconds, resident MB) of each daemon's longest life."""
-    lives: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+class _Size(NamedTuple):
+    """MB of a daemon after so many seconds: resident, and of these its own."""
+
+    at: float
+    resident: float
+    own: float
+
+
+def _longest_lives(play: _Play) -> dict[str, list[_Size]]:
+    """Of each daemon the longest life."""
+    lives: dict[tuple[str, int], list[_Size]] = defaultdict(list)
     for at, sizes in play.memory:
-        for life, size in sizes.items():
-            lives[life].append((at, size / 1e6))
+        for life, (resident, own) in sizes.items():
+            lives[life].append(_Size(at, resident / 1e6, own / 1e6))
     names = sorted({name for name, _ in lives})
     return {name: max((points for (whose, _), points in lives.items() if whose == name), key=len) for name in names}
 
 
-def _memory(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Resident MB of a life, and its slope over that life's second half in MB an hour."""
-    slope = measure.slope(points[len(points) // 2 :])
+def _memory(points: Sequence[_Size]) -> dict[str, Any]:
+    """Resident MB of a life, and its slope over that life's second half in MB an hour; the slope of its own as well."""
+    late = points[len(points) // 2 :]
+    slopes = [measure.slope([(p.at, p.resident) for p in late]), measure.slope([(p.at, p.own) for p in late])]
+    resident, own = (None if slope is None else round(slope * 3600, 2) for slope in slopes)
     return {
-        "megabytes_last": round(points[-1][1], 1),
-        "megabytes_most": round(max(size for _, size in points), 1),
-        "life_s": round(points[-1][0] - points[0][0]),
-        "slope_mb_per_hour": None if slope is None else round(slope * 3600, 2),
+        "megabytes_last": round(points[-1].resident, 1),
+        "megabytes_most": round(max(p.resident for p in points), 1),
+        "life_s": round(points[-1].at - points[0].at),
+        "slope_mb_per_hour": resident,
+        "own_slope_mb_per_hour": own,
     }
 
 

@@ -78,6 +78,7 @@ def _others(result: dict[str, Any]) -> list[str]:
         for daemon, memory in figures.get("memory", {}).items():
             slope = memory["slope_mb_per_hour"]
             grows = "" if slope is None else f", {slope:+.2f} MB an hour over its second half"
+            grows += f", {own:+.2f} of its own" if (own := memory.get("own_slope_mb_per_hour")) is not None else ""
             life = f" of a life of {memory['life_s']} s" if "life_s" in memory else ""
             out.append(f"\n`{name}`, {daemon}: {memory['megabytes_last']:.0f} MB at the end{life}{grows}.\n")
     return out

@@ -14,6 +14,7 @@ import pytest
 
 from facewire.errors import ConfigError
 from facewire.profiles import PROFILES
+from facewire.pacing import BURST_SECONDS, MARGIN
 from facewire_export.rig import measure
 from facewire_export.rig.command import ended_by_sigterm
 from facewire_export.rig.measure import Recorded, Shown
@@ -152,7 +153,8 @@ def test_the_rig_in_short_form(ip: int) -> None:
     assert counted["camera"] - figures["rate"]["bytes_from_camera"] < 2000
     assert figures["picture_bytes_sent"] > 0
     assert figures["picture_bytes_sent_again"] == 0
-    assert figures["rate"]["whole_run_kbps"] < 32
+    # A run of seconds may have what the bucket saved up besides.
+    assert figures["rate"]["whole_run_kbps"] < 32 * (MARGIN + BURST_SECONDS / scenario.seconds)
     found = figures["books"]
     assert found["classes"]["bundle"]["received_frames"] > 20
     assert (found["lost_without_cause"], found["never_sent"]) == (0, 0), found
