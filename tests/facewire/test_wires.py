@@ -32,7 +32,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ({"timeouts": 1}, 0.6 + IPV6_HEADERS / 800 + SPARE_SECONDS),  # before the second one is due
         ({"timeouts": 2}, 1.5 * 1.4),  # dark: what is repeated must not fill the link
         ({"timeouts": 2, "outstanding": 1128}, 0.6 + (1128 + IPV6_HEADERS) / 800 + SPARE_SECONDS),
-        ({"timeouts": 2, "outstanding": 3128}, 0.6 + (SEGMENT + IPV6_HEADERS) / 800 + SPARE_SECONDS),  # one segment is repeated
+        # One segment is repeated.
+        ({"timeouts": 2, "outstanding": 3128}, 0.6 + (SEGMENT + IPV6_HEADERS) / 800 + SPARE_SECONDS),
     ],
 )
 def test_what_is_lost_is_repeated_soon(

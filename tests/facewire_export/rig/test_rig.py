@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from facewire.errors import ConfigError
-from facewire.profiles import PROFILES
 from facewire.pacing import BURST_SECONDS, MARGIN
+from facewire.profiles import PROFILES
 from facewire_export.rig import measure
 from facewire_export.rig.command import ended_by_sigterm
 from facewire_export.rig.measure import Recorded, Shown
