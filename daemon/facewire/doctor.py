@@ -19,6 +19,7 @@ from pathlib import Path
 from facewire.config import DecoderConfig, EncoderConfig, load_decoder, load_encoder
 from facewire.curve import AllowList, load_pair, load_servers
 from facewire.errors import ConfigError, FacewireError, ModelError
+from facewire.kernel import shortcomings
 from facewire.logs import quiet_libraries
 from facewire.networks.manifest import NetworkEntry
 
@@ -235,6 +236,13 @@ def _link(machine: Machine) -> Iterable[Finding]:
             yield Finding("link", OK, f"bind is {bind}, profile {machine.encoder.profile}")
 
 
+def _tcp(machine: Machine) -> Iterable[Finding]:
+    lacks = [*shortcomings(machine.root, sends=machine.encoder is not None)]
+    yield from (Finding("tcp", NOTE, text) for text in lacks)
+    if not lacks:
+        yield Finding("tcp", OK, "Fast Open, no timestamps, short pauses after an outage")
+
+
 def _keys(machine: Machine) -> Iterable[Finding]:
     for role, config, endpoint in (
         ("encoder", machine.encoder, machine.encoder.bind if machine.encoder else ""),
@@ -290,5 +298,5 @@ def _cache(machine: Machine) -> Iterable[Finding]:
 
 
 CHECKS: tuple[Callable[[Machine], Iterable[Finding]], ...] = (
-    _python, _packages, _models, _gpu, _camera, _gstreamer, _display, _link, _keys, _clock, _cache,
+    _python, _packages, _models, _gpu, _camera, _gstreamer, _display, _link, _tcp, _keys, _clock, _cache,
 )  # fmt: skip

@@ -85,7 +85,7 @@ class Tiled(Same):
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         tiles = self.inputs["patch"][-1] // BLOCK  # type: ignore[operator]
-        return {"sharp": inputs["patch"] + np.tile(TILE, (tiles, tiles))}
+        return {"sharp": np.asarray(inputs["patch"] + np.tile(TILE, (tiles, tiles)), np.float32)}
 
 
 TILE = np.linspace(0, 0.25, BLOCK * BLOCK, dtype=np.float32).reshape(BLOCK, BLOCK)
