@@ -1,7 +1,7 @@
 """When a decoder says something, and what: a hello on each new connection, a request when a pivot is lacking, a report
 now and then. Pure: the caller brings time, counters and cache.
 
-Reports are seldom, since each costs about 160 B on the wire: REPORT_SHARE of what comes in, and no more often than
+Reports are seldom, since each costs about 136 B on the wire: REPORT_SHARE of what comes in, and no more often than
 LEAST_SECONDS.
 """
 
@@ -13,7 +13,7 @@ from facewire.patience import Patience
 from facewire.wire.pivot_store import PivotCache
 from facewire.wire.returns import MAX_HAVE, Report, Want
 
-REPORT_COST = 160
+REPORT_COST = 136
 REPORT_SHARE = 0.012
 """Part of the received bytes that reports may take."""
 LEAST_SECONDS, MOST_SECONDS = 10.0, 120.0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facewire.profiles import profile
+from facewire.reporting import REPORT_COST
 from facewire.transport import wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame
 from facewire.wire.packets import pack
@@ -50,4 +51,4 @@ def test_zeromq_counts_messages_announcements_and_reports() -> None:
     assert zeromq([epoch, bundle], link, 60.0).bytes == short.bytes + 2 * once + 80
     # Where more comes in, a report every ten seconds.
     busy = zeromq([epoch, *[bundle] * 1000], link, 10.0)
-    assert busy.bytes == once + 1000 * wire_bytes(len(pack(bundle))) + 160
+    assert busy.bytes == once + 1000 * wire_bytes(len(pack(bundle))) + REPORT_COST
