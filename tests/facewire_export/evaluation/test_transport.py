@@ -48,7 +48,7 @@ def test_zeromq_counts_messages_announcements_and_reports() -> None:
     assert short.packets == 2
     assert short.bytes == once + wire_bytes(len(pack(bundle)))
     # A minute: the epoch again after 30 and 60 s, and half a report, since so little came in.
-    assert zeromq([epoch, bundle], link, 60.0).bytes == short.bytes + 2 * once + 80
+    assert zeromq([epoch, bundle], link, 60.0).bytes == short.bytes + 2 * once + REPORT_COST // 2
     # Where more comes in, a report every ten seconds.
     busy = zeromq([epoch, *[bundle] * 1000], link, 10.0)
     assert busy.bytes == once + 1000 * wire_bytes(len(pack(bundle))) + REPORT_COST
