@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from dataclasses import replace
@@ -20,7 +21,7 @@ from facewire_export.rig.command import ended_by_sigterm
 from facewire_export.rig.measure import Recorded, Shown
 from facewire_export.rig.scenario import DEEDS, load
 from facewire_export.rig.shaper import Shape, Shaper
-from facewire_export.rig.tunnel import Passed, unavailable
+from facewire_export.rig.tunnel import SETTINGS, Passed, unavailable
 
 
 def test_a_packet_waits_its_turn_and_its_way() -> None:
@@ -130,6 +131,12 @@ def test_scenarios_that_are_wrong_are_one_line(text: str, message: str, tmp_path
     with pytest.raises(ConfigError, match=message) as error:
         load(tmp_path / "s.toml")
     assert "\n" not in str(error.value)
+
+
+def test_the_rig_is_set_up_as_an_installed_machine_is() -> None:
+    text = (Path(__file__).resolve().parents[3] / "systemd" / "facewire.sysctl").read_text("utf-8")
+    installed = dict(re.findall(r"^net\.ipv4\.(\w+) = (\d+)$", text, re.M))
+    assert {name: str(value) for name, value in SETTINGS.items()} == installed
 
 
 @pytest.mark.parametrize("ip", [4, 6])
