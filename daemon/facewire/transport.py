@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from facewire import tcp
 from facewire.acquaintance import first_names, own_device, routing_name
@@ -248,6 +247,8 @@ class Subscriber:
         After a broken connection libzmq connects again by itself; after a peer that breaks the protocol (garbage, a
         message too long) or does not believe our key it never does.
         """
+        from zmq.utils.monitor import recv_monitor_message  # brings asyncio, for which no connection should wait
+
         while self._monitor.poll(0):
             heard = recv_monitor_message(self._monitor, zmq.NOBLOCK)
             event = heard["event"]
