@@ -112,6 +112,12 @@ class Choosing:
         return [taken for taken in (self.current, pending) if taken is not None]
 
     @property
+    def lasting(self) -> list[Taken]:
+        """Those of them with which an encoder that starts again may go on: while a finer one is on its way, all who
+        show a picture show the one before."""
+        return self.in_use[:1] if self.refining else self.in_use
+
+    @property
     def refining(self) -> bool:
         """Whether the pending pivot is a finer one, which has time until everybody has it."""
         return self.pending is not None and self.pending.coarser is not None

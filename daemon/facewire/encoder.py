@@ -168,11 +168,11 @@ class Encoder:
 
     def _keep(self) -> None:
         """Put pivots that came into use on the shelf, so that they outlive us."""
-        in_use = {taken.pivot_id: taken for taken in self._encoding.in_use}
-        if self._shelf is not None and set(in_use) - self._kept:
-            for pivot_id in set(in_use) - self._kept:
-                self._shelf.keep(in_use[pivot_id])
-        self._kept = set(in_use)
+        lasting = {taken.pivot_id: taken for taken in self._encoding.lasting}
+        if self._shelf is not None and set(lasting) - self._kept:
+            for pivot_id in set(lasting) - self._kept:
+                self._shelf.keep(lasting[pivot_id])
+        self._kept = set(lasting)
 
     def _save(self, frame: Frame) -> None:
         epoch = self._encoding.epoch

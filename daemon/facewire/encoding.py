@@ -166,6 +166,11 @@ class Encoding:
         """The pivot that is animated, and the one on its way."""
         return self._choosing.in_use
 
+    @property
+    def lasting(self) -> list[Taken]:
+        """Those of them with which an encoder that starts again may go on."""
+        return self._choosing.lasting
+
     def coarser(self, pivot_id: bytes) -> bytes | None:
         """The running pivot's picture in fewer bytes, if it is a finer one; None for other pivots."""
         return self._choosing.coarser(pivot_id)

@@ -349,6 +349,7 @@ def stays(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
     first, finer = stays.encoding.in_use
+    assert stays.encoding.lasting == [first]  # who starts again must not animate what nobody has as a whole
     numbers = [frame.number for frame in frames_of(stays.feed(50))]
     assert numbers == list(range(numbers[0], numbers[0] + 48, 2))
     stays.encoding.pivot_sent(finer.pivot_id)
@@ -356,6 +357,7 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
     assert (epoch.pivot_id, epoch.pivot_bytes) == (finer.pivot_id, len(finer.data))
     assert (finer.crop, finer.scene) == (first.crop, first.scene)
     assert stays.encoding.coarser(finer.pivot_id) == first.data
+    assert stays.encoding.lasting == [finer]
     assert stays.encoding.coarser(first.pivot_id) is None
     # Once, and a head that turns back finds the finer one.
     assert not of(PivotSlice, stays.feed(300))
