@@ -22,6 +22,7 @@ from facewire.errors import ConfigError, FacewireError, ModelError
 from facewire.kernel import shortcomings
 from facewire.logs import quiet_libraries
 from facewire.networks.manifest import NetworkEntry
+from facewire.transport import is_loopback
 
 OK, NOTE, BAD = "ok", "note", "bad"
 _MARKS = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
@@ -237,6 +238,10 @@ def _link(machine: Machine) -> Iterable[Finding]:
 
 
 def _tcp(machine: Machine) -> Iterable[Finding]:
+    ends = [machine.encoder.bind] if machine.encoder else []
+    ends += [machine.decoder.connect] if machine.decoder else []
+    if all(is_loopback(end) for end in ends):
+        return
     lacks = [*shortcomings(machine.root, sends=machine.encoder is not None)]
     yield from (Finding("tcp", NOTE, text) for text in lacks)
     if not lacks:

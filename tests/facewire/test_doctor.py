@@ -137,6 +137,14 @@ def test_link(tmp_path: Path) -> None:
     assert states(doctor._link(decoder(tmp_path, connect=address))) == [NOTE]
 
 
+def test_tcp_matters_where_the_link_leaves_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = encoder(tmp_path, bind="tcp://0.0.0.0:5555")
+    for lacks, expected in (([], [OK]), (["slow", "wide"], [NOTE, NOTE])):
+        monkeypatch.setattr(doctor, "shortcomings", lambda *_, found=lacks, **__: found)
+        assert states(doctor._tcp(away)) == expected
+        assert states(doctor._tcp(encoder(tmp_path))) == []
+
+
 def test_keys(tmp_path: Path) -> None:
     from facewire.keygen import generate
 
