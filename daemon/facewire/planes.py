@@ -34,6 +34,14 @@ def to_picture(planes: Planes) -> Picture:
     return np.asarray(cv2.merge(rounded), np.uint8)
 
 
+def fitted(picture: Picture, size: int) -> Picture:
+    """The picture as [size, size, 3]: as it is when it fits, scaled when it does not."""
+    if picture.shape[:2] == (size, size):
+        return picture
+    how = cv2.INTER_CUBIC if size > picture.shape[0] else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=how), np.uint8)
+
+
 def resized(planes: Planes, size: int) -> Planes:
     """Square planes at another size: bicubic when they grow, by area when they shrink; themselves at their own size."""
     planes = host(planes)

@@ -1,24 +1,28 @@
 """Upscaling: coded size to shown size, bicubic first, then sharpened patch by patch by the upscaler network.
 
-The network sees patches of one fixed side, the shown picture may have any; so patches overlap. They are spread so
-that the first and the last touch the picture's edges exactly, and blended with ramps that add up to one everywhere:
-what a patch knows badly (its rim, where the convolutions see padding) weighs next to nothing.
+The network was taught pictures that were enlarged to TAUGHT, and knows no others: at 1024 it would draw a grid over
+skin. So it always sees them at that size, and what it made is fitted to the shown one.
+
+It takes patches of one fixed side, and they overlap. They are spread so that the first and the last touch the picture's
+edges exactly, and blended with ramps that add up to one everywhere: what a patch knows badly (its rim, where the
+convolutions see padding) weighs next to nothing.
 """
 
 from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facewire.errors import ConfigError, ModelError
 from facewire.networks.session import Session, host
-from facewire.planes import Planes, resized, to_picture
+from facewire.planes import Planes, fitted, resized, to_picture
 from facewire.types import Picture
 
 MIN_SIZE, MAX_SIZE = 64, 2160
+TAUGHT = 512
+"""Side of the pictures that the network knows: twice the coded one."""
 BLOCK = 4
 """The network works on blocks of 4x4 pixels, and was taught what enlargement does at each place of one: a patch that
 began between two blocks would be sharpened where it is not blurred (0.003 LPIPS at 512)."""
@@ -55,32 +59,29 @@ class Upscaler:
     """Turns reconstructions into shown pictures of `size` x `size`. Not for two threads at once (it owns buffers).
 
     finisher: the network that a GPU's set has for all of it. Without a network, or where nothing is enlarged, it only
-    resizes. Raises ConfigError for a size it does not do.
+    resizes. Raises ConfigError for a size it does not do, ModelError for a network that does something else.
     """
 
     def __init__(self, session: Session | None, size: int = 512, finisher: Session | None = None) -> None:
         if not MIN_SIZE <= size <= MAX_SIZE:
             raise ConfigError(f"size = {size}: allowed {MIN_SIZE} to {MAX_SIZE}")
         self.size = size
-        self._session = session
-        # On a GPU one network does it all, for the one size that it was made for.
-        fits = finisher is not None and next(iter(finisher.outputs.values()))[1] == size
-        self._finisher = finisher if fits else None
+        self._session, self._finisher = session, finisher
         if session is None:
             return
         self._input, shape = next(iter(session.inputs.items()))
         self._output = next(iter(session.outputs))
         side = shape[-1]
-        if len(shape) != 4 or side is None or side != shape[-2] or shape[1] != 3:
-            raise ModelError(f"network upscaler: takes {shape}, not square patches of 3 colours")
+        if len(shape) != 4 or side is None or side != shape[-2] or side > TAUGHT or shape[1] != 3:
+            raise ModelError(f"network upscaler: takes {shape}, not square patches of 3 colours, {TAUGHT} at most")
         self._patch = side
-        starts = places(max(size, side), side, overlap=max(8, side // 16))
+        starts = places(TAUGHT, side, overlap=max(8, side // 16))
         self._spots = [(top, left) for top in starts for left in starts]
         along = weights(starts, side)
         self._weights = [np.outer(row, column) for row in along for column in along]
         batch = max(1, BATCH_PIXELS // (side * side)) if shape[0] is None else shape[0]
         self._gathered = np.empty((batch, 3, side, side), np.float32)
-        self._canvas = np.empty((1, 3, max(size, side), max(size, side)), np.float32)
+        self._canvas = np.empty((1, 3, TAUGHT, TAUGHT), np.float32)
 
     @property
     def patches(self) -> int:
@@ -89,21 +90,11 @@ class Upscaler:
 
     def show(self, planes: Planes) -> Picture:
         """float32 [1, 3, coded, coded] in 0..1 to uint8 [size, size, 3]. Raises ModelError if the network fails."""
+        if self.size <= planes.shape[-1] or (self._session is None and self._finisher is None):
+            return to_picture(resized(planes, self.size))
         if self._finisher is not None:
-            return np.asarray(host(self._finisher.run({"picture": planes})["shown"])[0], np.uint8)
-        large = resized(planes, self.size)
-        if self._session is None or self.size <= planes.shape[-1]:
-            return to_picture(large)
-        if self.size < self._patch:
-            large = self._padded(large)
-        return to_picture(self._sharpened(large)[:, :, : self.size, : self.size])
-
-    def _padded(self, planes: Planes) -> Planes:
-        room = self._patch - self.size
-        out = np.empty_like(self._canvas)
-        for channel in range(3):
-            out[0, channel] = cv2.copyMakeBorder(planes[0, channel], 0, room, 0, room, cv2.BORDER_REPLICATE)
-        return out
+            return fitted(np.asarray(host(self._finisher.run({"picture": planes})["shown"])[0], np.uint8), self.size)
+        return fitted(to_picture(self._sharpened(resized(planes, TAUGHT))), self.size)
 
     def _sharpened(self, large: Planes) -> Planes:
         assert self._session is not None

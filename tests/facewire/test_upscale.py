@@ -99,6 +99,27 @@ def test_blocks_of_the_network_are_those_of_the_picture(side: int) -> None:
     assert np.abs(shown.astype(int) - expected).max() <= 1
 
 
+class Finisher:
+    """All of it in one network, as on a GPU: a white picture."""
+
+    inputs: Mapping[str, tuple[int | None, ...]] = {"picture": (None, 3, 256, 256)}
+    outputs: Mapping[str, tuple[int | None, ...]] = {"shown": (None, 512, 512, 3)}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
+        assert inputs["picture"].shape == (1, 3, 256, 256)
+        return {"shown": np.full((1, 512, 512, 3), 255, np.uint8)}
+
+
+@pytest.mark.parametrize("size", [300, 512, 1080])
+def test_the_network_sees_pictures_as_it_was_taught_whatever_is_shown(size: int) -> None:
+    network = Same(136)
+    assert Upscaler(network, size).show(to_planes(portrait())).shape == (size, size, 3)
+    assert len(network.shapes) == 16
+    finished = Upscaler(network, size, Finisher()).show(to_planes(portrait()))
+    assert (finished.shape, finished.min()) == ((size, size, 3), 255)
+    assert len(network.shapes) == 16
+
+
 def test_fixed_batch_is_always_filled() -> None:
     network = Same(64, batch=4)
     Upscaler(network, 512).show(to_planes(portrait()))
@@ -128,6 +149,7 @@ def test_sizes_out_of_range(size: int) -> None:
 
 def test_a_network_of_another_kind_is_refused() -> None:
     network = Same(64)
-    network.inputs = {"patch": (None, 3, 64, 48)}
-    with pytest.raises(ModelError, match="square patches"):
-        Upscaler(network, 512)
+    for shape in ((None, 3, 64, 48), (None, 3, 544, 544), (None, 1, 64, 64)):
+        network.inputs = {"patch": shape}
+        with pytest.raises(ModelError, match="square patches of 3 colours, 512 at most"):
+            Upscaler(network, 512)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from facewire.types import Picture
 
 
@@ -42,17 +40,6 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish and free everything; may take seconds. Safe to call twice."""
-
-
-def fitted(picture: Picture, size: int) -> Picture:
-    """The picture as [size, size, 3]: as it is when it fits, scaled when it does not."""
-    if picture.shape[:2] == (size, size):
-        return picture
-    import cv2
-
-    shrinks = picture.shape[0] > size
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=interpolation), np.uint8)
 
 
 def even(size: int) -> int:

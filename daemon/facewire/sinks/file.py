@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from facewire.errors import MissingDependency, SinkError
-from facewire.sinks.base import SinkStats, even, fitted
+from facewire.planes import fitted
+from facewire.sinks.base import SinkStats, even
 from facewire.types import Picture
 
 log = logging.getLogger("facewire.sinks")

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 
 from facewire.errors import SinkError
+from facewire.planes import fitted
 from facewire.sinks import gst
-from facewire.sinks.base import SinkStats, even, fitted
+from facewire.sinks.base import SinkStats, even
 from facewire.sinks.encoders import best_encoder, bitrate
 from facewire.sinks.feed import FRONT, Feed
 from facewire.sinks.listening import check_free, reachable
