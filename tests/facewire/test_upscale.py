@@ -105,7 +105,7 @@ class Finisher:
     inputs: Mapping[str, tuple[int | None, ...]] = {"picture": (None, 3, 256, 256)}
     outputs: Mapping[str, tuple[int | None, ...]] = {"shown": (None, 512, 512, 3)}
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         assert inputs["picture"].shape == (1, 3, 256, 256)
         return {"shown": np.full((1, 512, 512, 3), 255, np.uint8)}
 
