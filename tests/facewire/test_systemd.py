@@ -77,6 +77,18 @@ def test_unit_is_watched_notifies_and_has_no_rights(unit: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
+@pytest.mark.parametrize(
+    ("code", "status", "pauses"), [("exited", "1", True), ("exited", "0", False), ("killed", "KILL", False)]
+)
+def test_only_what_it_ended_for_by_itself_makes_a_pause(unit: Path, code: str, status: str, pauses: bool) -> None:
+    (command,) = re.findall(r"(?m)^ExecStopPost=/bin/sh -c '(.*)'$", unit.read_text())
+    script = command.replace("$$", "$").replace("sleep 3", "echo pause")
+    told = {"EXIT_CODE": code, "EXIT_STATUS": status}  # systemd.exec(5)
+    done = subprocess.run(["/bin/sh", "-c", script], env=told, capture_output=True, text=True, check=True)
+    assert (done.stdout == "pause\n") == pauses
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
 def test_the_command_is_one_that_we_have(unit: Path) -> None:
     (command,) = re.findall(r"(?m)^ExecStart=/opt/facewire/\.venv/bin/facewire (.*)", unit.read_text())
     options = cli._parser().parse_args(command.split())
