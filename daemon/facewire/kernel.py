@@ -17,6 +17,8 @@ def shortcomings(root: Path = Path("/"), *, sends: bool) -> Iterator[str]:
     settings = root / _SETTINGS
     if _setting(settings / "tcp_timestamps") not in (None, 0):
         yield f"TCP timestamps are on, {2 * TIMESTAMPS} bytes more for each message; {_INSTALL}"
+    if sends and _setting(settings / "tcp_early_retrans"):
+        yield f"TCP sends tail loss probes, which hide losses on a thin stream; {_INSTALL}"
     fast = _setting(settings / "tcp_fastopen")
     if fast is not None and not fast & (2 if sends else 1):
         yield f"TCP Fast Open is off, coming back takes a round trip more; {_INSTALL}"

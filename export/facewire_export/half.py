@@ -38,7 +38,7 @@ LAYERS = frozenset({"Conv", "ConvTranspose"})
 a small one, and what it rounds is moved by."""
 TOLERANCE_DB = 50.0
 BATCH_DB = 90.0
-FINISHER_DB = 50.0
+FINISHER_DB = 40.0
 """Between an upscaler's patches, whose rims are padded and blended, and the same network over the whole picture."""
 
 

@@ -26,7 +26,7 @@ from facewire_export.rig.shaper import Shape, Shaper
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _SIDES = ("camera", "screen")
-SETTINGS = {"tcp_fastopen": 3, "tcp_timestamps": 0}
+SETTINGS = {"tcp_fastopen": 3, "tcp_timestamps": 0, "tcp_early_retrans": 0}
 """Of both ends' net.ipv4, as systemd/facewire.sysctl, which `./facewire.sh install` puts in place."""
 
 
