@@ -26,7 +26,8 @@ def settings(root: Path, **values: int) -> Path:
 
 @pytest.mark.usefixtures("able")
 def test_an_installed_machine_lacks_nothing(tmp_path: Path) -> None:
-    assert not [*kernel.shortcomings(settings(tmp_path, tcp_timestamps=0, tcp_fastopen=3, tcp_early_retrans=0), sends=True)]
+    installed = settings(tmp_path, tcp_timestamps=0, tcp_fastopen=3, tcp_early_retrans=0)
+    assert not [*kernel.shortcomings(installed, sends=True)]
 
 
 @pytest.mark.usefixtures("able")
@@ -44,7 +45,9 @@ def test_fast_open_by_role(tmp_path: Path, fast: int, sends: bool, missed: int) 
 
 def test_an_old_kernel_as_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "_may", lambda *_: False)
-    found = [*kernel.shortcomings(settings(tmp_path, tcp_timestamps=1, tcp_fastopen=1, tcp_early_retrans=3), sends=True)]
+    as_it_comes = settings(tmp_path, tcp_timestamps=1, tcp_fastopen=1, tcp_early_retrans=3)
+    found = [*kernel.shortcomings(as_it_comes, sends=True)]
     assert len(found) == 5
-    assert all(word in line for word, line in zip(("24 bytes", "probes", "Fast Open", "BBR", "6.15"), found, strict=True))
+    words = ("24 bytes", "probes", "Fast Open", "BBR", "6.15")
+    assert all(word in line for word, line in zip(words, found, strict=True))
     assert len([*kernel.shortcomings(tmp_path, sends=False)]) == 2
