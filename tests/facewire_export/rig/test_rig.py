@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from facewire.errors import ConfigError
-from facewire.pacing import BURST_SECONDS, MARGIN
 from facewire.profiles import PROFILES
 from facewire_export.rig import measure
 from facewire_export.rig.command import ended_by_sigterm
@@ -148,10 +147,7 @@ def test_the_rig_in_short_form(ip: int) -> None:
         pytest.skip(f"the rig cannot run here: {why}")
     from facewire_export.rig.run import run
 
-    scenario = replace(load()["short"], ip=ip)
-    if ip == 6:
-        scenario = scenario.lasting(6.0)
-    result: dict[str, Any] = run(scenario)
+    result: dict[str, Any] = run(replace(load()["short"], ip=ip))
     figures = result["figures"]
     counted = result["interface_counters"]
     assert figures["first_picture_s"] is not None
@@ -160,17 +156,15 @@ def test_the_rig_in_short_form(ip: int) -> None:
     assert counted["camera"] - figures["rate"]["bytes_from_camera"] < 2000
     assert figures["picture_bytes_sent"] > 0
     assert figures["picture_bytes_sent_again"] == 0
-    # A run of seconds may have what the bucket saved up besides.
-    assert figures["rate"]["whole_run_kbps"] < 32 * (MARGIN + BURST_SECONDS / scenario.seconds)
+    assert figures["rate"]["whole_run_kbps"] < 32
     found = figures["books"]
     assert found["classes"]["bundle"]["received_frames"] > 20
     assert (found["lost_without_cause"], found["never_sent"]) == (0, 0), found
     assert found["encoder"]["readings_wrong"] == found["decoder"]["readings_wrong"] == 0, found
-    if ip == 4:
-        (event,) = result["events"]
-        assert event["do"] == "outage"
-        assert figures["packets_lost"] > 0
-        assert result["curves"]["ages"][-1][1] < 6.0  # live after the outage; generous, for tests share the machine
+    (event,) = result["events"]
+    assert event["do"] == "outage"
+    assert figures["packets_lost"] > 0
+    assert result["curves"]["ages"][-1][1] < 6.0  # live after the outage; generous, for tests share the machine
 
 
 def test_the_table_has_a_line_for_each_result_and_each_event(tmp_path: Path) -> None:
