@@ -52,12 +52,13 @@ AHEAD_BYTES = 48 << 20
 """Finished pictures that wait in the playout before upscaling pauses: half a second, less where they are large."""
 HURRY = 8
 """Shown frames waiting in the inbox while the screen has stalled: interpolated frames are left out from there on."""
+SLOW_SECONDS = 0.5
+"""A machine that hurries for so long is too slow; behind a packet that got lost many come together, and all of them will
+be shown where the delay is long enough for it."""
 SHED = 25
-"""From there on bundles are dropped as well, the oldest first, until half as many frames wait."""
+"""From there on a machine that is too slow drops bundles as well, the oldest first, until half as many frames wait."""
 RECOVERY = 5.0
 """Seconds after that in which lateness is put down to this machine and not to the link."""
-SLOW_SECONDS = 0.5
-"""A machine that hurries for so long is called too slow; behind a packet that got lost many come together."""
 SILENCE = 10.0
 """Seconds without a message that are called a fault."""
 STUCK = 20.0
@@ -181,12 +182,13 @@ class Decoder:
         if hurry:
             now = time.monotonic()
             since = self._hurry_since = now if self._hurry_since is None else self._hurry_since
-            self._hurried += now - since >= SLOW_SECONDS
-            self._overloaded_until = now + RECOVERY
+            if now - since >= SLOW_SECONDS:
+                self._hurried += 1
+                self._overloaded_until = now + RECOVERY
+                if span >= SHED:
+                    self._inbox.shed(SHED // 2)
         else:
             self._hurry_since = None
-        if span >= SHED:
-            self._inbox.shed(SHED // 2)
         for rebuilt in self._decoding.animator.push(message, hurry):
             with self._room:
                 while len(self._handoff) >= HANDOFF and not self._stop.is_set():

@@ -41,7 +41,7 @@ LET_IN_MS = 5
 the next look."""
 WRITE_SECONDS = 0.002
 """What libzmq's thread takes at most to write what it was handed."""
-SAMPLE_SECONDS = 0.25
+SAMPLE_SECONDS = 0.1
 REPORT_RATE, REPORT_BURST = 1.0, 12
 """Messages a second that one decoder may send, and how many at once; what is more is not read, and far more ends it."""
 FLOOD = 200
@@ -255,7 +255,7 @@ class Hub:
         arrivals = [arrival for arrival in early if arrival.peer.identity in self.peers] + self._receive(now)
         if now - self._sampled >= SAMPLE_SECONDS:
             self._sampled = now
-            self._wires.sample()
+            self._wires.sample(now)
         if self._gate is not None and self._gate.is_due(now):
             self._look_at_keys(self._gate)
         return arrivals

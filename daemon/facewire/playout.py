@@ -6,6 +6,7 @@ nothing to look at until then. From then on:
 
     late a little       the anchor moves by as much: one short stop now, none of that size again. Not at once after an
                         outage, when what was held up is late
+    late again          within a minute, and not by seconds: packets get lost here, and the anchor moves as well
     late a lot          frames are shown as soon as they come, the newest of those that come together, until they
                         are on time again (an outage must not become latency)
     late for long       the anchor moves all the same: the way from the sender has become longer
@@ -26,6 +27,10 @@ AUTO_DELAY = 0.1
 """Seconds between arrival and display at the start. A bundle's frames come together, so this only covers jitter."""
 STRETCH = 1.0
 """Lateness in seconds up to which the delay grows."""
+STRETCH_AGAIN = 2.5
+"""... where something was late by about as much before: a packet that was lost, or was lost twice."""
+REPEATS = 60.0
+"""Seconds for which that is remembered."""
 MAX_DELAY = 4.0
 """The delay does not grow beyond this."""
 PATIENCE = 1.5
@@ -96,6 +101,10 @@ class Playout:
         self._running = False
         self._stalled = False
         self._late_since: float | None = None
+        self._late_by = 0.0
+        """The most by which something is late now."""
+        self._long_stop, self._long_stop_at = 0.0, float("-inf")
+        """By how much what was late a lot was late, and when it was over."""
         self._recovers = False
         self._least_headroom = float("inf")
         self._window_end = float("inf")
@@ -181,21 +190,26 @@ class Playout:
         """Moves the anchor where a frame with this headroom asks for it."""
         self._least_headroom = min(self._least_headroom, headroom + more)
         lateness = -headroom
-        if self._now - self._shown_at > OUTAGE:
+        again = self._now - self._long_stop_at < REPEATS
+        stretch = max(STRETCH, 1.25 * self._long_stop) if again else STRETCH
+        if self._now - self._shown_at > max(OUTAGE, stretch):
             self._first_windows, self._recovers = FIRST_WINDOWS, True
         if self._first_windows and lateness > self.period / 2:
             self._window_end, self._least_headroom = self._now + FIRST_WINDOW, float("inf")
         if lateness <= self.period / 2:
-            self._late_since = None
+            if STRETCH < self._late_by <= STRETCH_AGAIN:
+                self._long_stop, self._long_stop_at = self._late_by, self._now
+            self._late_since, self._late_by = None, 0.0
             return
+        self._late_by = max(self._late_by, lateness)
         self.counters.late += 1
         if self._late_since is None:
             self._late_since = self._now
         if overloaded:
             return
         waited = self._now - self._late_since
-        is_little = self._adapts and lateness <= STRETCH and self._delay + lateness <= MAX_DELAY
-        if is_little and not self._queue and waited >= (PATIENCE if self._recovers else 0.0):
+        is_little = self._adapts and lateness <= stretch and self._delay + lateness <= MAX_DELAY
+        if is_little and not self._queue and waited >= (PATIENCE if self._recovers and not again else 0.0):
             self._delay += lateness
             self._move(lateness)
         elif waited >= (PATIENCE_AFTER if self._recovers else PATIENCE):
@@ -240,7 +254,7 @@ class Playout:
         self._queue.clear()
         self._anchor = None
         self._newest = None
-        self._late_since = None
+        self._late_since, self._late_by = None, 0.0
         self._recovers = False
         self._least_headroom = float("inf")
         self._window_end = float("inf")

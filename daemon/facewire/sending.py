@@ -315,8 +315,9 @@ class Sending:
         if want.gaps and not any(offset < end and part.offset < offset + length for offset, length in want.gaps):
             return None
         _, length = self._begins(part.pivot_id)
-        # Who has all but the beginning has tried what it keeps.
-        return part if want.gaps == ((0, length),) else self._rest(one, part)
+        # Who lacks nothing but what the beginning has, and has that, would have put them together.
+        has_tried = want.gaps and all(offset + gap <= length for offset, gap in want.gaps)
+        return part if has_tried else self._rest(one, part)
 
     def _rest(self, one: Receiver, part: PivotSlice) -> PivotSlice | None:
         """A slice, but for who has its pivot without the shut eyes, or is sent that just now, only what lies behind."""

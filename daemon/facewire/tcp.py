@@ -60,6 +60,15 @@ class Connection:
     room."""
     arrived: float = 0.0
     """Part of what is outstanding that has arrived, behind something that got lost (RFC 2018)."""
+    unsent: int = 0
+    """Part of what is outstanding that the kernel has not sent yet, bytes."""
+    segments: int = 0
+    """Those that what is outstanding was sent in."""
+
+    @property
+    def segment(self) -> float:
+        """Bytes of a segment that nobody has acknowledged, headers left out: their mean."""
+        return (self.outstanding - self.unsent) / max(1, self.segments)
 
     @property
     def on_the_way(self) -> float:
@@ -102,7 +111,7 @@ def look(fd: int, port: int) -> Connection | None:
         unacknowledged, arrived = struct.unpack_from("=II", info, 24)
         (silence_ms,) = struct.unpack_from("=I", info, 56)
         (rtt_us,) = struct.unpack_from("=I", info, 68)
-        (shortest_us,) = struct.unpack_from("=I", info, 148)
+        unsent, shortest_us = struct.unpack_from("=II", info, 144)
         (repeated,) = struct.unpack_from("=I", info, 100)
         (received,) = struct.unpack_from("=Q", info, 128)
         segments_out, segments_in = struct.unpack_from("=II", info, 136)
@@ -120,6 +129,8 @@ def look(fd: int, port: int) -> Connection | None:
             silence=silence_ms / 1e3,
             repeated=repeated,
             arrived=min(1.0, arrived / max(1, unacknowledged)),
+            unsent=unsent,
+            segments=unacknowledged,
         )
 
 

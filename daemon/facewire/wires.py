@@ -17,8 +17,8 @@ MAX_STRANGERS = 64
 """Connections that have said nothing yet."""
 MAX_STRANGERS_EACH = 24
 """... of one address: many receivers may come through one gateway, and come back together."""
-SPARE_SECONDS = 0.25
-"""What an acknowledgement may take beyond that."""
+SPARE_SECONDS = 0.15
+"""What an acknowledgement may take longer than the link needs."""
 HANDSHAKE_SECONDS = 30
 """How long a handshake may take: three round trips and 1.8 kB, on the slowest link 10 s when nothing is lost."""
 
@@ -59,6 +59,8 @@ class Wires:
         self._open: dict[int, Wire] = {}
         self._ended = Totals()
         self._quick = True
+        self._free_at = 0.0
+        """When a link of that rate has sent off all that the kernel gave it."""
         self.accepted = 0
         """Connections that came."""
         self.refused = 0
@@ -111,18 +113,21 @@ class Wires:
             if now - wire.since > HANDSHAKE_SECONDS + 5:
                 self._refuse(wire)
 
-    def sample(self) -> None:
+    def sample(self, now: float) -> None:
         """Read the kernel's counters; say how long the kernel may wait for acknowledgements: what is lost is repeated
         soon, and what lies on a link that is dark no more often than it can carry."""
-        for wire in self._open.values():
-            state = tcp.look(wire.fd, self._port)
-            if state is None:
-                continue
+        states = [(wire, tcp.look(wire.fd, self._port)) for wire in self._open.values()]
+        there = [(wire, state) for wire, state in states if state is not None]
+        if self._rate:
+            given = sum(state.sent - wire.sent for wire, state in there)
+            self._free_at = max(now, self._free_at) + given / self._rate
+        for wire, state in there:
             wire.sent, wire.received = state.sent, state.received
             if state.probes:
                 tcp.hold_on(wire.fd, self._port)
                 continue
-            can = tcp.limit_backoff(wire.fd, self._port, _patience(state, self._rate))
+            queue = max(0.0, self._free_at - now)
+            can = tcp.limit_backoff(wire.fd, self._port, _patience(state, self._rate, queue))
             if not can and state.timeouts >= 2 and self._quick:
                 self._quick = False
                 log.info("this kernel may sleep through the link's return (Linux 6.15 and later do not)")
@@ -144,11 +149,15 @@ class Wires:
         self.end(wire.fd)
 
 
-def _patience(state: tcp.Connection, rate: float) -> float:
-    """Seconds after which what is not acknowledged is lost: a round trip, and what is outstanding at the ceiling's
-    rate. The kernel's own guess is several times that where keypoints and slices take turns, and doubles each time.
-    From the second time on it is one segment that is repeated."""
-    outstanding = state.outstanding if state.timeouts < 2 else min(state.outstanding, tcp.SEGMENT)
-    queue = (outstanding + tcp.IPV6_HEADERS) / (0.8 * rate) if rate else 0.0
-    longest = state.shortest_rtt + queue + SPARE_SECONDS
+def _patience(state: tcp.Connection, rate: float, queue: float) -> float:
+    """Seconds after which what is not acknowledged is lost. The kernel's own guess is several times that where keypoints
+    and slices take turns, and doubles each time.
+
+    The link is taken for one of the ceiling's rate; queue: seconds until that has sent off what was given to it. What
+    the kernel has not sent yet goes before as well, and then the segment itself, which takes others in once it is
+    repeated; a slower link shows in the round trips. What was lost twice may be lost because the link is dark: then it
+    must not be filled."""
+    segment = min(state.on_the_way, tcp.SEGMENT) if state.timeouts else state.segment
+    waits = (state.unsent + segment + tcp.IPV6_HEADERS) / rate if rate else 0.0
+    longest = max(state.shortest_rtt + queue + waits, state.rtt) + SPARE_SECONDS
     return max(longest, 1.5 * state.rtt) if state.timeouts >= 2 else longest

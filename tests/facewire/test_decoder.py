@@ -24,7 +24,7 @@ from facewire.networks import Networks, open_networks
 from facewire.playout import Playout
 from facewire.slate import slate
 from facewire.transport import Traffic
-from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, ShownFrame
 from facewire.wire.packets import pack
 from facewire.wire.pivot import content_id, encode_pivot
 from facewire.wire.returns import Report, parse_report
@@ -289,6 +289,24 @@ def test_a_burst_waits_as_bytes_not_as_pictures(networks: Networks) -> None:
             time.sleep(0.01)
         assert 0 < most <= 17
         assert daemon.decoder._playout.counters.dropped == 0
+
+
+def test_a_burst_behind_a_packet_that_got_lost_is_no_slow_machine(
+    networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facewire.decoder.HANDOFF", 100)
+    decoder = Decoder(Decoding(networks, SIZE), Link(), Screen(), Playout(), Told(), threading.Event())
+    for number in range(2):
+        decoder._playout.push(ShownFrame(number, 0.04 * number, np.zeros((1, 1, 3), np.uint8), False))
+    for tick in range(10):
+        decoder._playout.due(0.04 * tick)
+    assert decoder._playout.stalled
+    for message in (*opening(networks), *(bundle(range(start, start + 12, 2)) for start in range(2, 62, 12))):
+        decoder._inbox.put(message)
+    while decoder._inbox.waiting:
+        decoder._animate()
+    assert decoder.books()["shed"] == 0
+    assert decoder._overloaded_until == float("-inf")
 
 
 def test_what_came_before_the_first_picture_could_be_made_is_not_shown(networks: Networks) -> None:

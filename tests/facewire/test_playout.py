@@ -291,6 +291,29 @@ def test_an_outage_leaves_no_delay_behind() -> None:
     assert all(index - number < 0.4 * 25 for index, number in latest)
 
 
+@pytest.mark.parametrize("late", [1.4, 2.2])
+def test_of_long_stops_the_third_one_is_a_short_one(late: float) -> None:
+    """A bundle in seventy is lost, once or twice, and those behind it wait for it."""
+    player = Player(Playout())
+    ready = 0.0
+
+    def lateness(index: int) -> float:
+        nonlocal ready
+        due = ((index + 1) * 12 - 1) * TICK
+        ready = max(ready, due + (late if index % 70 == 60 else 0.0))
+        return ready - due
+
+    arrivals = stream(12, late=lateness)
+    stops = []
+    for _ in range(3):
+        shown = player.play(33.6, arrivals)
+        held = "".join("." if number is None else "x" for number in shown).split("x")
+        stops.append(max(len(ticks) for ticks in held[13:]) * TICK)
+    assert stops[0] > late - 0.5
+    assert stops[1] > late - 0.5
+    assert stops[2] < 0.6
+
+
 def test_what_was_held_up_for_a_second_moves_nothing_either() -> None:
     """The last second before the link's return comes 0.8 s late, all that follows in time."""
     player = Player(Playout())

@@ -27,23 +27,40 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("change", "seconds"),
     [
-        ({}, 0.6 + IPV6_HEADERS / 800 + SPARE_SECONDS),
-        ({"outstanding": 1540}, 0.6 + (1540 + IPV6_HEADERS) / 800 + SPARE_SECONDS),
-        ({"timeouts": 1}, 0.6 + IPV6_HEADERS / 800 + SPARE_SECONDS),  # before the second one is due
-        ({"timeouts": 2}, 1.5 * 1.4),  # dark: what is repeated must not fill the link
-        ({"timeouts": 2, "outstanding": 1128}, 0.6 + (1128 + IPV6_HEADERS) / 800 + SPARE_SECONDS),
+        ({}, 1.4),  # as long as round trips are now
+        ({"rtt": 0.62}, 0.6 + IPV6_HEADERS / 1000),
+        ({"rtt": 0.7, "outstanding": 340, "segments": 2}, 0.6 + (170 + IPV6_HEADERS) / 1000),
+        # What the kernel keeps back goes before what it repeats.
+        ({"rtt": 0.7, "outstanding": 940, "unsent": 600, "segments": 2}, 0.6 + (600 + 170 + IPV6_HEADERS) / 1000),
+        ({"rtt": 0.7, "timeouts": 1, "outstanding": 340, "segments": 2}, 0.6 + (340 + IPV6_HEADERS) / 1000),
+        ({"rtt": 0.7, "timeouts": 1, "outstanding": 340, "segments": 2, "arrived": 0.5}, 0.6 + 230 / 1000),
+        ({"timeouts": 2}, 1.5 * 1.4 - SPARE_SECONDS),  # dark: what is repeated must not fill the link
         # One segment is repeated.
-        ({"timeouts": 2, "outstanding": 3128}, 0.6 + (SEGMENT + IPV6_HEADERS) / 800 + SPARE_SECONDS),
+        ({"timeouts": 2, "outstanding": 3128, "segments": 9}, 0.6 + (SEGMENT + IPV6_HEADERS) / 1000),
     ],
 )
 def test_what_is_lost_is_repeated_soon(
-    change: dict[str, int], seconds: float, told: list[float], monkeypatch: pytest.MonkeyPatch
+    change: dict[str, float], seconds: float, told: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facewire.tcp.look", lambda _fd, _port: replace(IDLE, **change))
     wires = Wires(port=5555, rate=1000.0, gone=lambda _: None)
     wires.know(7, "10.0.0.1", 0.0)
-    wires.sample()
-    assert told == [pytest.approx(seconds)]
+    wires.sample(0.0)
+    assert told == [pytest.approx(seconds + SPARE_SECONDS)]
+
+
+def test_what_the_link_has_not_sent_off_is_waited_for(told: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    state = replace(IDLE, rtt=0.7, outstanding=1500, segments=1)
+    monkeypatch.setattr("facewire.tcp.look", lambda _fd, _port: state)
+    wires = Wires(port=5555, rate=1000.0, gone=lambda _: None)
+    wires.know(7, "10.0.0.1", 0.0)
+    wires.know(8, "10.0.0.2", 0.0)
+    wires.sample(10.0)
+    state = replace(state, sent=500)  # on both
+    for now in (10.5, 11.0, 12.0):
+        wires.sample(now)
+    own = 0.6 + (1500 + IPV6_HEADERS) / 1000 + SPARE_SECONDS
+    assert told == [pytest.approx(own + queue) for queue in (0, 0, 1.0, 1.0, 0.5, 0.5, 0, 0)]
 
 
 def test_a_connection_without_a_way_is_held(told: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +70,7 @@ def test_a_connection_without_a_way_is_held(told: list[float], monkeypatch: pyte
     monkeypatch.setattr("facewire.tcp.look", lambda _fd, _port: states.pop(0))
     wires = Wires(port=5555, rate=1000.0, gone=lambda _: None)
     wires.know(7, "10.0.0.1", 0.0)
-    wires.sample()
+    wires.sample(0.0)
     assert (held, told) == ([(7, 5555)], [])
-    wires.sample()
+    wires.sample(0.0)
     assert (len(held), len(told)) == (1, 1)  # it is there again: lost packets are repeated soon

@@ -43,10 +43,9 @@ class _Partial:
     def missing(self) -> int:
         return self.have.count(0)
 
-    def begins(self) -> int:
-        """The length of what is missing, where that is the beginning; else 0."""
-        first = self.have.find(1)
-        return first if first == self.missing() else 0
+    def missing_up_to(self) -> int:
+        """Where the last byte that is missing ends."""
+        return self.have.rfind(0) + 1
 
 
 class PivotAssembler:
@@ -95,11 +94,10 @@ class PivotAssembler:
         return whole
 
     def _begun(self, pivot_id: bytes, partial: _Partial) -> bytes | None:
-        """The pivot, if what is missing is a kept one."""
-        length = partial.begins()
-        if not length or self._kept is None:
-            return None
-        wholes = (beginning + bytes(partial.data[length:]) for beginning in self._kept.of_length(length))
+        """The pivot, if it begins with a kept one, and that has all that is missing."""
+        total = len(partial.data)
+        found = () if self._kept is None else self._kept.of_lengths(partial.missing_up_to(), total)
+        wholes = (beginning + bytes(partial.data[len(beginning) :]) for beginning in found)
         return next((whole for whole in wholes if content_id(whole) == pivot_id), None)
 
     @property

@@ -88,9 +88,9 @@ class PivotCache:
         """Content ids of the pivots that were used last, the newest first."""
         return list(self._lengths)[: -most - 1 : -1]
 
-    def of_length(self, length: int) -> list[bytes]:
+    def of_lengths(self, least: int, below: int) -> list[bytes]:
         """Those of so many bytes among the RECENT ones."""
-        found = (self.get(name) for name in self.latest(RECENT) if self._lengths[name] == length)
+        found = (self.get(name) for name in self.latest(RECENT) if least <= self._lengths[name] < below)
         return [data for data in found if data is not None]
 
     def __contains__(self, pivot_id: bytes) -> bool:

@@ -200,6 +200,17 @@ def test_what_begins_with_a_kept_pivot_is_whole_with_the_rest() -> None:
     assert assembler.rejected == 0
 
 
+def test_what_begins_with_a_kept_pivot_is_whole_whatever_of_that_has_come_before() -> None:
+    first, more = bytes(range(200)), b"and shut eyes"
+    cache = PivotCache(None)
+    cache.put(first)
+    assembler = PivotAssembler(kept=cache)
+    parts = list(slices(first + more, 50))
+    assert assembler.add(parts[0]) is None
+    assert assembler.add(parts[2]) is None
+    assert assembler.add(parts[-1]) == first + more
+
+
 def test_only_pivots_used_lately_are_tried() -> None:
     first, more = b"first".ljust(50), b"more"
     cache = PivotCache(None)
