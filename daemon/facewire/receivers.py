@@ -33,6 +33,8 @@ class Receiver:
     is_guest: bool = False
     """It is taken for one that is new, and keeps nothing, and has not said so yet."""
     heard_want: float = float("-inf")
+    asked_for: bytes | None = None
+    """The pivot of the request that was answered last."""
     previews: tuple[Preview, ...] = ()
     """What it has (the first one at most), or is sent, until the pivot is there."""
     epoch: Epoch | None = None

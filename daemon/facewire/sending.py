@@ -315,9 +315,10 @@ class Sending:
         if want.gaps and not any(offset < end and part.offset < offset + length for offset, length in want.gaps):
             return None
         _, length = self._begins(part.pivot_id)
-        # Who lacks nothing but what the beginning has, and has that, would have put them together.
+        # Who lacks nothing but what the beginning has, and has that, would have put them together; who asks a second
+        # time was not helped by the rest.
         has_tried = want.gaps and all(offset + gap <= length for offset, gap in want.gaps)
-        return part if has_tried else self._rest(one, part)
+        return part if has_tried or one.asked_for == want.pivot_id else self._rest(one, part)
 
     def _rest(self, one: Receiver, part: PivotSlice) -> PivotSlice | None:
         """A slice, but for who has its pivot without the shut eyes, or is sent that just now, only what lies behind."""
@@ -406,7 +407,7 @@ class Sending:
         if not parts or now - receiver.heard_want < OFTEN:
             self.refused_wants += 1
             return
-        receiver.heard_want = now
+        receiver.heard_want, receiver.asked_for = now, want.pivot_id
         receiver.have.discard(want.pivot_id[:4])
         for part in parts:
             if not self._accounts.allow(receiver, len(part.data), now):

@@ -637,12 +637,22 @@ def test_who_asks_for_a_pivot_gets_what_he_lacks_and_all_that_he_names() -> None
     bench.run(6.0)
     rest = bench.got(b"a", PivotSlice)[1:]
     assert made_of([*tail, *rest]) == [bench.pivot_id]
-    size = bench.profile.slice_bytes
-    holes = Want(bench.pivot_id, ((0, size), (2 * size, 10)))
-    bench.link.say(peer, Report(b"devA", wants=(holes,)))
-    bench.run(6.0)
-    again = bench.got(b"a", PivotSlice)[1 + len(rest) :]
-    assert [part.offset for part in again if isinstance(part, PivotSlice)] == [0, 2 * size]
+
+
+def test_who_asks_for_a_pivot_again_gets_all_that_he_names_whatever_he_was_thought_to_keep() -> None:
+    bench = Bench()
+    first = bench.coded
+    before = with_shut_eyes(bench)
+    bench.link.join(b"a", hello(b"devA", before, bench.pivot_id))
+    bench.run(1.0)
+    peer, size = bench.link.peers[b"a"], bench.profile.slice_bytes
+    offsets = []
+    for gaps in (((0, len(first) + 5),), ((0, len(first) + 5),), ((0, size), (2 * size, 10))):
+        seen = len(bench.got(b"a", PivotSlice))
+        bench.link.say(peer, Report(b"devA", wants=(Want(bench.pivot_id, gaps),)))
+        bench.run(6.0)
+        offsets.append([part.offset for part in bench.got(b"a", PivotSlice)[seen:] if isinstance(part, PivotSlice)])
+    assert offsets == [[len(first)], [part.offset for part in bench.parts], [0, 2 * size]]
 
 
 def test_who_comes_back_with_half_of_the_shut_eyes_gets_the_other_half() -> None:
