@@ -53,8 +53,8 @@ AHEAD_BYTES = 48 << 20
 HURRY = 8
 """Shown frames waiting in the inbox while the screen has stalled: interpolated frames are left out from there on."""
 SLOW_SECONDS = 0.5
-"""A machine that hurries for so long is too slow; behind a packet that got lost many come together, and all of them will
-be shown where the delay is long enough for it."""
+"""A machine that hurries for so long is too slow; behind a packet that got lost many come together, and where the delay
+is long enough all of them are shown."""
 SHED = 25
 """From there on a machine that is too slow drops bundles as well, the oldest first, until half as many frames wait."""
 RECOVERY = 5.0

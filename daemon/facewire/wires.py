@@ -150,8 +150,8 @@ class Wires:
 
 
 def _patience(state: tcp.Connection, rate: float, queue: float) -> float:
-    """Seconds after which what is not acknowledged is lost. The kernel's own guess is several times that where keypoints
-    and slices take turns, and doubles each time.
+    """Seconds after which what is not acknowledged is lost. The kernel's own guess is several times that where
+    keypoints and slices take turns, and doubles each time.
 
     The link is taken for one of the ceiling's rate; queue: seconds until that has sent off what was given to it. What
     the kernel has not sent yet goes before as well, and then the segment itself, which takes others in once it is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     ],
 )
 def test_what_is_lost_is_repeated_soon(
-    change: dict[str, float], seconds: float, told: list[float], monkeypatch: pytest.MonkeyPatch
+    change: dict[str, Any], seconds: float, told: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facewire.tcp.look", lambda _fd, _port: replace(IDLE, **change))
     wires = Wires(port=5555, rate=1000.0, gone=lambda _: None)
