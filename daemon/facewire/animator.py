@@ -209,6 +209,7 @@ class Animator:
                 "install the same models on both sides; holding the picture"
             )
             return
+        self.cache.get(epoch.pivot_id)  # it is used: the next one may begin with it
         self._scene(epoch)
 
     def _collect(self, part: PivotSlice) -> None:

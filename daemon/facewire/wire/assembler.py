@@ -96,7 +96,7 @@ class PivotAssembler:
     def _begun(self, pivot_id: bytes, partial: _Partial) -> bytes | None:
         """The pivot, if it begins with a kept one, and that has all that is missing."""
         total = len(partial.data)
-        found = () if self._kept is None else self._kept.of_lengths(partial.missing_up_to(), total)
+        found = () if self._kept is None else self._kept.beginnings(partial.missing_up_to(), total)
         wholes = (beginning + bytes(partial.data[len(beginning) :]) for beginning in found)
         return next((whole for whole in wholes if content_id(whole) == pivot_id), None)
 

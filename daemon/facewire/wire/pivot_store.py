@@ -88,9 +88,12 @@ class PivotCache:
         """Content ids of the pivots that were used last, the newest first."""
         return list(self._lengths)[: -most - 1 : -1]
 
-    def of_lengths(self, least: int, below: int) -> list[bytes]:
-        """Those of so many bytes among the RECENT ones."""
-        found = (self.get(name) for name in self.latest(RECENT) if least <= self._lengths[name] < below)
+    def beginnings(self, least: int, below: int) -> list[bytes]:
+        """Those with which one of `below` bytes may begin whose first `least` bytes are missing: such of just so many
+        bytes, and longer ones among the RECENT ones; no more than RECENT of each."""
+        names = [name for name in self.latest(len(self._lengths)) if self._lengths[name] == least][:RECENT]
+        names += [name for name in self.latest(RECENT) if least < self._lengths[name] < below]
+        found = (self.get(name) for name in names)
         return [data for data in found if data is not None]
 
     def __contains__(self, pivot_id: bytes) -> bool:

@@ -221,6 +221,10 @@ def test_only_pivots_used_lately_are_tried() -> None:
     assert PivotAssembler(kept=cache).add(rest) is None
     cache.get(content_id(first))
     assert PivotAssembler(kept=cache).add(rest) == first + more
+    # Of another length they are no candidates, however many there are.
+    for number in range(2 * RECENT):
+        cache.put(bytes([number] * 51))
+    assert PivotAssembler(kept=cache).add(rest) == first + more
 
 
 def test_assembler_rejects_wrong_content_and_stays_small() -> None:
