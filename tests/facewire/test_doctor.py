@@ -12,7 +12,8 @@ import pytest
 
 from facewire import cli, doctor
 from facewire.config import load_decoder, load_encoder
-from facewire.doctor import BAD, NOTE, OK, Finding, Machine
+from facewire.doctor import accelerator, connection, devices, host, software
+from facewire.doctor.findings import BAD, NOTE, OK, Finding, Machine
 from facewire.errors import ModelError
 
 
@@ -48,8 +49,8 @@ def test_findings_are_single_lines() -> None:
 
 
 def test_no_camera(tmp_path: Path) -> None:
-    assert states(doctor._camera(encoder(tmp_path))) == [NOTE]
-    (found,) = doctor._camera(encoder(tmp_path, source="v4l2:/dev/video0"))
+    assert states(devices.camera(encoder(tmp_path))) == [NOTE]
+    (found,) = devices.camera(encoder(tmp_path, source="v4l2:/dev/video0"))
     assert found.state == BAD
     assert "plug it in" in found.text
 
@@ -58,30 +59,30 @@ def test_a_camera_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/video0").touch(mode=0)
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may open everything
-    (found,) = doctor._camera(encoder(tmp_path))
+    (found,) = devices.camera(encoder(tmp_path))
     assert found.state == BAD
     assert "group video" in found.text
 
 
 def test_files_and_streams(tmp_path: Path) -> None:
     (tmp_path / "x.mp4").touch()
-    assert states(doctor._camera(encoder(tmp_path, source=f"file:{tmp_path}/x.mp4?loop"))) == [OK]
-    assert states(doctor._camera(encoder(tmp_path, source=f"file:{tmp_path}/y.mp4"))) == [BAD]
-    (found,) = doctor._camera(encoder(tmp_path, source="rtsp://me:secret@host/x"))
+    assert states(devices.camera(encoder(tmp_path, source=f"file:{tmp_path}/x.mp4?loop"))) == [OK]
+    assert states(devices.camera(encoder(tmp_path, source=f"file:{tmp_path}/y.mp4"))) == [BAD]
+    (found,) = devices.camera(encoder(tmp_path, source="rtsp://me:secret@host/x"))
     assert "secret" not in found.text
 
 
 def test_display(tmp_path: Path) -> None:
     hdmi = decoder(tmp_path, sinks=["hdmi:"])
-    assert states(doctor._display(hdmi)) == [BAD]
-    assert states(doctor._display(decoder(tmp_path))) == []
+    assert states(devices.display(hdmi)) == [BAD]
+    assert states(devices.display(decoder(tmp_path))) == []
     connector = tmp_path / "sys/class/drm/card0-HDMI-A-1"
     connector.mkdir(parents=True)
     (connector / "status").write_text("disconnected\n")
-    assert "nothing is plugged in" in next(iter(doctor._display(hdmi))).text
+    assert "nothing is plugged in" in next(iter(devices.display(hdmi))).text
     (connector / "status").write_text("connected\n")
     (connector / "modes").write_text("1920x1080\n")
-    assert [f.text for f in doctor._display(hdmi)] == ["card0 HDMI-A-1"]
+    assert [f.text for f in devices.display(hdmi)] == ["card0 HDMI-A-1"]
 
 
 def test_gpu(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,21 +94,21 @@ def test_gpu(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch)
     machine = decoder(tmp_path, network__models=str(tiny_models))
     monkeypatch.delenv("FACEWIRE_MODELS", raising=False)
     monkeypatch.setattr(gpu, "find", none)
-    first, last = doctor._gpu(machine)
+    first, last = accelerator.gpu(machine)
     assert (first.state, last.state) == (NOTE, OK)
     assert first.text == "no NVIDIA driver (libcuda.so.1 is not installed); the networks run on the CPU (2 threads)"
     assert last.text.startswith("run on cpu: fp32 ")
-    (found,) = doctor.examine(decoder(tmp_path, network__provider="tensorrt"), [doctor._gpu])[1:]
+    (found,) = doctor.examine(decoder(tmp_path, network__provider="tensorrt"), [accelerator.gpu])[1:]
     assert found.state == BAD
     assert "'tensorrt' cannot be used: no NVIDIA driver" in found.text
 
     monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Orin", (8, 7), 62464, "12.6"))
     why_not = {"tensorrt": "cuda-python is not installed", "cuda": "not in this onnxruntime"}
     monkeypatch.setattr(choice, "PROBES", {"cpu": lambda: None} | {k: lambda v=v: v for k, v in why_not.items()})
-    told = {f.about: f.text for f in doctor._gpu(machine)}
+    told = {f.about: f.text for f in accelerator.gpu(machine)}
     assert told["gpu"] == "Orin, compute 8.7, 62464 MiB, CUDA 12.6"
     assert (told["tensorrt"], told["cuda"]) == tuple(why_not.values())
-    assert states(doctor._gpu(encoder(tmp_path))) == []
+    assert states(accelerator.gpu(encoder(tmp_path))) == []
 
 
 def test_engines(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,61 +121,61 @@ def test_engines(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(gpu, "find", lambda: gpu.Gpu("Orin", (8, 7), 62464, "12.6"))
     monkeypatch.setattr(choice, "PROBES", dict.fromkeys(("tensorrt", "cuda", "cpu"), lambda: None))
     monkeypatch.setattr(tensorrt, "load_tensorrt", lambda: FakeTensorrt(VERSIONS[1]))
-    *_, networks, engines = doctor._gpu(decoder(tmp_path, network__models=str(tiny_models)))
+    *_, networks, engines = accelerator.gpu(decoder(tmp_path, network__models=str(tiny_models)))
     assert networks.text.startswith("run on tensorrt")
     assert engines.state == NOTE
     assert "run facewire-export tensorrt" in engines.text
 
 
 def test_link(tmp_path: Path) -> None:
-    assert states(doctor._link(encoder(tmp_path))) == [NOTE]
-    assert states(doctor._link(encoder(tmp_path, bind="tcp://0.0.0.0:5555"))) == [OK]
+    assert states(connection.link(encoder(tmp_path))) == [NOTE]
+    assert states(connection.link(encoder(tmp_path, bind="tcp://0.0.0.0:5555"))) == [OK]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-        assert states(doctor._link(decoder(tmp_path, connect=address))) == [OK]
-    assert states(doctor._link(decoder(tmp_path, connect=address))) == [NOTE]
+        assert states(connection.link(decoder(tmp_path, connect=address))) == [OK]
+    assert states(connection.link(decoder(tmp_path, connect=address))) == [NOTE]
 
 
 def test_tcp_matters_where_the_link_leaves_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away = encoder(tmp_path, bind="tcp://0.0.0.0:5555")
     for lacks, expected in (([], [OK]), (["slow", "wide"], [NOTE, NOTE])):
-        monkeypatch.setattr(doctor, "shortcomings", lambda *_, found=lacks, **__: found)
-        assert states(doctor._tcp(away)) == expected
-        assert states(doctor._tcp(encoder(tmp_path))) == []
+        monkeypatch.setattr(connection, "shortcomings", lambda *_, found=lacks, **__: found)
+        assert states(connection.tcp(away)) == expected
+        assert states(connection.tcp(encoder(tmp_path))) == []
 
 
 def test_keys(tmp_path: Path) -> None:
     from facewire.keygen import generate
 
-    assert states(doctor._keys(encoder(tmp_path, curve__keys=str(tmp_path / "k")))) == [BAD]
+    assert states(connection.keys(encoder(tmp_path, curve__keys=str(tmp_path / "k")))) == [BAD]
     generate(tmp_path / "k")
     machine = encoder(tmp_path, curve__keys=str(tmp_path / "k"))
-    assert states(doctor._keys(machine)) == [OK]
+    assert states(connection.keys(machine)) == [OK]
     (tmp_path / "k/encoder.key_secret").chmod(0o644)
-    (found,) = doctor._keys(machine)
+    (found,) = connection.keys(machine)
     assert "others may read" in found.text
     (tmp_path / "k/encoder.key_secret").chmod(0o640)
     (tmp_path / "k/decoder.key").unlink()
-    (found,) = doctor._keys(machine)
+    (found,) = connection.keys(machine)
     assert "nobody is let in" in found.text
     outside = "tcp://0.0.0.0:5555"
-    assert states(doctor._keys(encoder(tmp_path, bind=outside))) == [BAD]
-    assert states(doctor._keys(encoder(tmp_path, bind=outside, curve__plain=True))) == [NOTE]
-    assert states(doctor._keys(encoder(tmp_path))) == []
+    assert states(connection.keys(encoder(tmp_path, bind=outside))) == [BAD]
+    assert states(connection.keys(encoder(tmp_path, bind=outside, curve__plain=True))) == [NOTE]
+    assert states(connection.keys(encoder(tmp_path))) == []
 
 
 def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FACEWIRE_MODELS", raising=False)
-    (found,) = doctor.examine(encoder(tmp_path, network__models=str(tmp_path)), [doctor._models])
+    (found,) = doctor.examine(encoder(tmp_path, network__models=str(tmp_path)), [software.models])
     assert found.about == "models"
     assert found.state == BAD
 
 
 def test_cache(tmp_path: Path) -> None:
-    assert states(doctor._cache(decoder(tmp_path, cache=str(tmp_path / "a/b")))) == [OK]
-    assert states(doctor._cache(decoder(tmp_path, cache="/proc/nothing/here"))) in ([NOTE], [OK])
+    assert states(host.cache(decoder(tmp_path, cache=str(tmp_path / "a/b")))) == [OK]
+    assert states(host.cache(decoder(tmp_path, cache="/proc/nothing/here"))) in ([NOTE], [OK])
 
 
 def test_both_roles_are_looked_at_and_the_worst_counts(
