@@ -622,37 +622,38 @@ def test_who_joins_late_gets_no_byte_of_a_pivot_with_shut_eyes_twice() -> None:
         assert epochs[-2:] == [before, bench.pivot_id]
 
 
-def test_who_asks_for_a_pivot_gets_what_he_lacks_and_all_that_he_names() -> None:
+def with_one_who_has_all() -> tuple[Bench, int]:
+    """The bench's pivot has shut eyes, and a receiver has it, as far as is known; how long it is without them."""
     bench = Bench()
-    first = bench.coded
+    length = len(bench.coded)
     before = with_shut_eyes(bench)
     bench.link.join(b"a", hello(b"devA", before, bench.pivot_id))
     bench.run(1.0)
-    peer = bench.link.peers[b"a"]
-    bench.link.say(peer, Report(b"devA", wants=(Want(bench.pivot_id),)))
+    return bench, length
+
+
+def asked(bench: Bench, *gaps: tuple[int, int]) -> list[PivotSlice]:
+    """What that receiver is sent when it asks for the pivot."""
+    before = len(bench.got(b"a", PivotSlice))
+    bench.link.say(bench.link.peers[b"a"], Report(b"devA", wants=(Want(bench.pivot_id, gaps),)))
     bench.run(6.0)
-    tail = [part for part in bench.got(b"a", PivotSlice) if isinstance(part, PivotSlice)]
-    assert [part.offset for part in tail] == [len(first)]
-    bench.link.say(peer, Report(b"devA", wants=(Want(bench.pivot_id, ((0, len(first)),)),)))  # he has lost it
-    bench.run(6.0)
-    rest = bench.got(b"a", PivotSlice)[1:]
+    return [part for part in bench.got(b"a", PivotSlice)[before:] if isinstance(part, PivotSlice)]
+
+
+def test_who_asks_for_a_pivot_gets_what_he_lacks_and_all_that_he_names() -> None:
+    bench, length = with_one_who_has_all()
+    tail = asked(bench)
+    assert [part.offset for part in tail] == [length]
+    rest = asked(bench, (0, length))  # he has lost it
     assert made_of([*tail, *rest]) == [bench.pivot_id]
 
 
 def test_who_asks_for_a_pivot_again_gets_all_that_he_names_whatever_he_was_thought_to_keep() -> None:
-    bench = Bench()
-    first = bench.coded
-    before = with_shut_eyes(bench)
-    bench.link.join(b"a", hello(b"devA", before, bench.pivot_id))
-    bench.run(1.0)
-    peer, size = bench.link.peers[b"a"], bench.profile.slice_bytes
-    offsets = []
-    for gaps in (((0, len(first) + 5),), ((0, len(first) + 5),), ((0, size), (2 * size, 10))):
-        seen = len(bench.got(b"a", PivotSlice))
-        bench.link.say(peer, Report(b"devA", wants=(Want(bench.pivot_id, gaps),)))
-        bench.run(6.0)
-        offsets.append([part.offset for part in bench.got(b"a", PivotSlice)[seen:] if isinstance(part, PivotSlice)])
-    assert offsets == [[len(first)], [part.offset for part in bench.parts], [0, 2 * size]]
+    bench, length = with_one_who_has_all()
+    offsets = [[part.offset for part in asked(bench, (0, length + 5))] for _ in range(2)]
+    assert offsets == [[length], [part.offset for part in bench.parts]]
+    size = bench.profile.slice_bytes
+    assert [part.offset for part in asked(bench, (0, size), (2 * size, 10))] == [0, 2 * size]
 
 
 def test_who_comes_back_with_half_of_the_shut_eyes_gets_the_other_half() -> None:
