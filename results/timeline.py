@@ -61,7 +61,7 @@ def coded(steps: Any, shown: list[tuple[str, Picture]]) -> tuple[list[tuple[floa
     for number, (_, picture) in enumerate(shown):
         out += [(number / FPS, message) for message in steps.push(Frame(picture, number / FPS))]
         if isinstance(steps, Encoding):
-            current = steps._policy.current
+            current = next(iter(steps.in_use), None)
             now = look(picture, steps._find(picture)) if number % 6 == 0 and current is not None else None
             known = None if current is None else current.scene.look
             guesses.append(apart(known, now) if known is not None and now is not None else float("nan"))
