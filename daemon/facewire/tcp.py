@@ -23,8 +23,11 @@ away from each other, so systemd/facewire.sysctl switches them off."""
 SEGMENT = 1460
 """Payload bytes of a full TCP segment on a 1500-byte link."""
 _SIOCOUTQ = 0x5411
-RTO_MAX_MS = 44
-"""TCP_RTO_MAX_MS, Linux 6.15 and later."""
+RTO_MAX_MS, RTO_MIN_US = 44, 45
+"""TCP_RTO_MAX_MS, TCP_RTO_MIN_US, Linux 6.15 and later."""
+LEAST_SPARE_US = 100_000
+"""What the kernel waits at least beyond the usual round trip before it repeats; by itself twice that, and nothing then
+shows sooner that a repetition was lost: bundles are half a second apart."""
 FASTOPEN_CONNECT, FASTOPEN_NO_COOKIE = 30, 34
 """TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE, Linux 4.11 and 4.15 and later."""
 ACKNOWLEDGE_WITH_ANSWERS = (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
@@ -163,13 +166,16 @@ def hold_on(fd: int, port: int) -> None:
 
 def prepare(fd: int, port: int) -> None:
     """For a connection that carries little, of which the sender has its own idea (flow): losses in a row do not double
-    its timeout at once, and congestion control is BBR where this process may use it (else the system's): what Reno and
-    CUBIC make of a loss in twenty is a window of one packet, in which bundles wait for each other."""
+    its timeout at once, which is little more than a round trip where these are alike. And congestion control is BBR
+    where this process may use it (else the system's): what Reno and CUBIC make of a loss in twenty is a window of one
+    packet, in which bundles wait for each other."""
     with _borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, THIN_LINEAR_TIMEOUTS, 1)
                 own.setsockopt(*ACKNOWLEDGE_WITH_ANSWERS)
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.IPPROTO_TCP, RTO_MIN_US, LEAST_SPARE_US)
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
 

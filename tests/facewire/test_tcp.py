@@ -96,3 +96,22 @@ def test_what_is_none_of_ours_is_left_alone(ends: tuple[socket.socket, socket.so
     tcp.hold_on(here.fileno(), other)
     assert here.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == before == 0
     assert tcp.look(here.fileno(), other) is None
+
+
+def test_what_waits_is_counted_as_not_sent(ends: tuple[socket.socket, socket.socket]) -> None:
+    here, _ = ends
+    sent = filled(here)
+    state = tcp.look(here.fileno(), here.getsockname()[1])
+    assert state is not None
+    assert 0 < state.unsent < state.outstanding <= sent
+    assert 0 < state.segment <= state.outstanding - state.unsent
+
+
+def test_a_repetition_does_not_wait_longer_than_it_must(ends: tuple[socket.socket, socket.socket]) -> None:
+    here, _ = ends
+    tcp.prepare(here.fileno(), here.getsockname()[1])
+    try:
+        least = here.getsockopt(socket.IPPROTO_TCP, tcp.RTO_MIN_US)
+    except OSError:
+        pytest.skip("this kernel is older than Linux 6.15")
+    assert least == pytest.approx(tcp.LEAST_SPARE_US, rel=0.1)  # in the kernel's own ticks
