@@ -27,8 +27,9 @@ AUTO_DELAY = 0.1
 """Seconds between arrival and display at the start. A bundle's frames come together, so this only covers jitter."""
 STRETCH = 1.0
 """Lateness in seconds up to which the delay grows."""
-STRETCH_AGAIN = 2.5
-"""... where something was late by about as much before: a packet that was lost, or was lost twice."""
+STRETCH_AGAIN = 1.6
+"""Something that was late by up to this was a lost packet. Where that happened, the delay grows by as much, and a quarter
+more. What is later than that is an outage, or was lost twice, which is rare."""
 REPEATS = 60.0
 """Seconds for which that is remembered."""
 MAX_DELAY = 4.0
