@@ -28,8 +28,8 @@ AUTO_DELAY = 0.1
 STRETCH = 1.0
 """Lateness in seconds up to which the delay grows."""
 STRETCH_AGAIN = 1.6
-"""Something that was late by up to this was a lost packet. Where that happened, the delay grows by as much, and a quarter
-more. What is later than that is an outage, or was lost twice, which is rare."""
+"""Something that was late by up to this was a lost packet. Where that happened, the delay grows by as much, and a
+quarter more. What is later than that is an outage, or was lost twice, which is rare."""
 REPEATS = 60.0
 """Seconds for which that is remembered."""
 MAX_DELAY = 4.0
