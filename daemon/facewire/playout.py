@@ -192,8 +192,8 @@ class Playout:
         self._least_headroom = min(self._least_headroom, headroom + more)
         lateness = -headroom
         again = self._now - self._long_stop_at < REPEATS
-        stretch = max(STRETCH, 1.25 * self._long_stop) if again else STRETCH
-        if self._now - self._shown_at > max(OUTAGE, stretch):
+        stretch = 1.25 * self._long_stop if again else STRETCH
+        if self._now - self._shown_at > OUTAGE:
             self._first_windows, self._recovers = FIRST_WINDOWS, True
         if self._first_windows and lateness > self.period / 2:
             self._window_end, self._least_headroom = self._now + FIRST_WINDOW, float("inf")
