@@ -9,13 +9,14 @@ from random import Random
 
 import numpy as np
 import pytest
+from tests.facewire.test_sending import Link
 
-from facewire.hub import Arrival, HubCounters, Peer
+from facewire.hub import Arrival, Peer
 from facewire.profiles import profile
 from facewire.reporting import Reading, Reporting
 from facewire.sending import Sending
 from facewire.tcp import Connection
-from facewire.transport import Traffic, wire_bytes
+from facewire.transport import wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.packets import Parser
@@ -72,25 +73,17 @@ class Way:
         return Connection(0, 0, out, 0.75, 0.62, 0, now - self._heard if out else 0.0, 0)
 
 
-class Link:
+class LossyLink(Link):
     """One decoder's connection at a time."""
 
-    encrypted = True
-
     def __init__(self, random: Random) -> None:
-        self.traffic, self.totals, self.counters = Traffic(), Totals(), HubCounters()
-        self.peers: dict[bytes, Peer] = {}
-        self.arrivals: list[Arrival] = []
+        super().__init__()
         self.now, self._random = 0.0, random
         self.way = Way(random, 0.0)
 
     def connect(self, number: int) -> None:
         self.peers = {bytes([number]): Peer(bytes([number]), 0, "key")}
         self.way = Way(self._random, self.now)
-
-    def poll(self) -> list[Arrival]:
-        arrivals, self.arrivals = self.arrivals, []
-        return arrivals
 
     def send(self, identity: bytes, data: bytes) -> bool:
         self.way.send(self.now, data)
@@ -100,33 +93,12 @@ class Link:
     def state(self, peer: Peer) -> Connection:
         return self.way.state(self.now)
 
-    def silent(self) -> list[int]:
-        return []
-
-    def moved(self) -> list[bytes]:
-        return []
-
-    def newcomers(self) -> tuple[bytes, ...]:
-        return ()
-
-    def meet(self, fd: int, identity: bytes, data: bytes) -> None:
-        return None
-
-    def release(self) -> None:
-        pass
-
-    def cut(self, peer: Peer) -> None:
-        self.peers.pop(peer.identity, None)
-
-    def close(self) -> None:
-        pass
-
 
 class Camera:
     """What an encoder sends, its choices left to chance: another picture, one that was used before, a finer one, shut
     eyes for the one that runs, another grid; and what is on its way may be dropped."""
 
-    def __init__(self, random: Random, link: Link) -> None:
+    def __init__(self, random: Random, link: LossyLink) -> None:
         self._random, self._link = random, link
         self.current, self.pending = portrait(0), b""
         self.refines = self.is_sent = False
@@ -196,7 +168,7 @@ class Camera:
 class Screen:
     """A decoder that makes no pictures."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: LossyLink) -> None:
         self._link = link
         self._cache = PivotCache(None)
         self._assembler = PivotAssembler(kept=self._cache)
@@ -258,7 +230,7 @@ class Screen:
 @pytest.mark.parametrize("seed", [1, 2, 3, 19])
 def test_who_is_told_an_epoch_can_show_it(seed: int) -> None:
     random = Random(seed)
-    link = Link(random)
+    link = LossyLink(random)
     camera, screen = Camera(random, link), Screen(link)
     longest = 0.0
     screen.connect()
