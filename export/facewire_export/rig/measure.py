@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,8 @@ LIVE = 1.0
 HOLDS = 2.0
 """... and stays so for this long."""
 NOTICED = 15.0
+BLOCKS = 12
+"""Stretches of time of which a slope is taken."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +197,28 @@ def sent_again(slices: Iterable[tuple[float, str, int, int, str]]) -> int:
     return again
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float | None:
-    """Least-squares slope, per second; None with fewer than ten points."""
-    if len(points) < 10:
+@dataclass(frozen=True)
+class Slope:
+    """A straight line through a curve: what it rises by in a second, and the standard error of that."""
+
+    rise: float
+    error: float
+
+
+def slope(points: Sequence[tuple[float, float]]) -> Slope | None:
+    """Least-squares slope through the means of BLOCKS equal stretches of time, which know little of each other, unlike
+    neighbouring points; so the error is an honest one. None where a stretch is empty."""
+    if not points:
         return None
-    return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope
+    begin, length = points[0][0], (points[-1][0] - points[0][0]) / BLOCKS
+    blocks: list[list[tuple[float, float]]] = [[] for _ in range(BLOCKS)]
+    for at, value in points:
+        blocks[min(BLOCKS - 1, int((at - begin) / length)) if length else 0].append((at, value))
+    if not all(blocks):
+        return None
+    times = [statistics.fmean(at for at, _ in block) for block in blocks]
+    values = [statistics.fmean(value for _, value in block) for block in blocks]
+    line = statistics.linear_regression(times, values)
+    left = sum((value - line.intercept - line.slope * at) ** 2 for at, value in zip(times, values, strict=True))
+    spread = sum((at - statistics.fmean(times)) ** 2 for at in times)
+    return Slope(line.slope, math.sqrt(left / (BLOCKS - 2) / spread))

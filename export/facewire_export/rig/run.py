@@ -34,6 +34,8 @@ MANY, FEW = 1000, 100
 """Connections of strangers: where a scenario names them, and among random deeds."""
 BREAKS = ("kill-encoder", "kill-decoder", "forget", "readdress")
 """Deeds that end a connection."""
+WARM_SECONDS = 600.0
+"""The beginning of a process's life, in which it comes by what it keeps."""
 SKIP = 60.0
 """Seconds at the beginning that the ceiling does not bind (issue: after the first minute)."""
 
@@ -239,16 +241,17 @@ def _longest_lives(play: _Play) -> dict[str, list[_Size]]:
 
 
 def _memory(points: Sequence[_Size]) -> dict[str, Any]:
-    """Resident MB of a life, and its slope over that life's second half in MB an hour; the slope of its own as well."""
-    late = points[len(points) // 2 :]
-    slopes = [measure.slope([(p.at, p.resident) for p in late]), measure.slope([(p.at, p.own) for p in late])]
-    resident, own = (None if slope is None else round(slope * 3600, 2) for slope in slopes)
-    return {
+    """Resident MB of a life, and by how many MB an hour it grows after its first WARM_SECONDS (of a short life: in the
+    second half), with the standard error; likewise what is its own."""
+    begin, length = points[0].at, points[-1].at - points[0].at
+    late = [p for p in points if p.at - begin >= min(WARM_SECONDS, length / 2)]
+    out: dict[str, Any] = {
         "megabytes_last": round(points[-1].resident, 1),
         "megabytes_most": round(max(p.resident for p in points), 1),
-        "life_s": round(points[-1].at - points[0].at),
-        "slope_mb_per_hour": resident,
-        "own_slope_mb_per_hour": own,
+        "life_s": round(length),
     }
-
-
+    for name, curve in (("", [(p.at, p.resident) for p in late]), ("own_", [(p.at, p.own) for p in late])):
+        found = measure.slope(curve)
+        out[f"{name}slope_mb_per_hour"] = None if found is None else round(found.rise * 3600, 2)
+        out[f"{name}slope_error_mb_per_hour"] = None if found is None else round(found.error * 3600, 2)
+    return out

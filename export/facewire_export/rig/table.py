@@ -76,12 +76,19 @@ def _others(result: dict[str, Any]) -> list[str]:
         out.append(_books(name, found))
     if result["scenario"]["seconds"] >= 600:
         for daemon, memory in figures.get("memory", {}).items():
-            slope = memory["slope_mb_per_hour"]
-            grows = "" if slope is None else f", {slope:+.2f} MB an hour over its second half"
-            grows += f", {own:+.2f} of its own" if (own := memory.get("own_slope_mb_per_hour")) is not None else ""
+            grows = _growth(memory, "") + _growth(memory, "own_")
             life = f" of a life of {memory['life_s']} s" if "life_s" in memory else ""
             out.append(f"\n`{name}`, {daemon}: {memory['megabytes_last']:.0f} MB at the end{life}{grows}.\n")
     return out
+
+
+def _growth(memory: dict[str, Any], whose: str) -> str:
+    """What a daemon grows by, as a part of a sentence; older results know no error."""
+    slope, error = memory.get(f"{whose}slope_mb_per_hour"), memory.get(f"{whose}slope_error_mb_per_hour")
+    if slope is None:
+        return ""
+    spread = "" if error is None else f" +- {error:.2f}"
+    return f", {slope:+.2f}{spread} of its own" if whose else f", {slope:+.2f}{spread} MB an hour once it is warm"
 
 
 def _books(name: str, found: dict[str, Any]) -> str:
