@@ -28,7 +28,7 @@ from tests.facewire.wire.samples import PIVOT, between, blinking, bundle, deform
 
 from facewire.errors import PacketError
 from facewire.types import Between, Bundle, PivotSlice
-from facewire.wire import extras, lids
+from facewire.wire import difference, extras, lids
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.container import Reader, Writer
 from facewire.wire.index import Index, Place, pack_index, parse_index
@@ -61,7 +61,7 @@ def originals() -> tuple[list[bytes], list[bytes]]:
     index = Index([Place(5, 900, 700), Place(50, 1900, 700)], [Place(5, 950), Place(50, 1950)], previous=300)
     others = [pack_report(Report(b"dev1", hello=True, have=(bytes(4), bytes(4)), wants=wants))]
     others += [pack_index(index, 5000) + bytes(4)]
-    pivots = [(GOLDEN / name).read_bytes() for name in ("pivot.av1", "pivot_lids.av1")]
+    pivots = [(GOLDEN / name).read_bytes() for name in ("pivot.av1", "pivot_lids.av1", "pivot_finer.av1")]
     others += [*pivots, *(add_mouth(pivot, Mouth((100, 160), (150, 164), -3)) for pivot in pivots)]
     return packets, others
 
@@ -69,6 +69,8 @@ def originals() -> tuple[list[bytes], list[bytes]]:
 def split(data: bytes) -> None:
     """Read what a coded pivot declares."""
     parts = extras.split(data)
+    if parts.difference:
+        difference.parse(parts.still, parts.difference)
     if parts.lids:
         lids.place(parts.still, parts.lids)
 

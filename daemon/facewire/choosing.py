@@ -52,12 +52,12 @@ class Meter(Protocol):
 
 @dataclass(frozen=True)
 class Pending:
-    """A pivot whose epoch begins when its slices are out. coarser: it takes the place of the running one (finer), and
-    what is really needed goes before it; see Finer, None for other pivots."""
+    """A pivot whose epoch begins when its slices are out. is_finer: it takes the place of the running one (finer), and
+    what is really needed goes before it."""
 
     taken: Taken
     is_sent: bool = False
-    coarser: bytes | None = None
+    is_finer: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,6 @@ class Choosing:
         self._blink = Blink()
         self._began = 0
         """Since which frame the running pivot's picture is animated."""
-        self._coarser: tuple[bytes, bytes] | None = None
 
     @property
     def current(self) -> Taken | None:
@@ -120,7 +119,7 @@ class Choosing:
     @property
     def refining(self) -> bool:
         """Whether the pending pivot is a finer one, which has time until everybody has it."""
-        return self.pending is not None and self.pending.coarser is not None
+        return self.pending is not None and self.pending.is_finer
 
     @property
     def due(self) -> bool:
@@ -152,10 +151,6 @@ class Choosing:
         """The slices of the pending pivot are out."""
         if self.pending is not None and pivot_id == self.pending.taken.pivot_id:
             self.pending = replace(self.pending, is_sent=True)
-
-    def coarser(self, pivot_id: bytes) -> bytes | None:
-        """What comes before the running pivot, if it is a finer one (Finer.coarser); None for other pivots."""
-        return self._coarser[1] if self._coarser is not None and self._coarser[0] == pivot_id else None
 
     def recollect(self, picture: Picture, watch: FaceWatch, profile: Profile) -> list[PivotSlice]:
         """Look, once, for an earlier run's pivot that shows what the camera shows now; returns its slices."""
@@ -241,8 +236,7 @@ class Choosing:
             self._album.clear()
             self._blink.clear()
             self._began = number
-        if pending.coarser is not None:
-            self._coarser = (pending.taken.pivot_id, pending.coarser)
+        if pending.is_finer:
             self._policy.refine(pending.taken)
         else:
             self._policy.take(number, pending.taken)
@@ -283,7 +277,7 @@ class Choosing:
             found = self._originals.finer(self.current, seen, profile.finer_bytes) if self._paced else None
         if found is None:
             return []
-        self.pending = Pending(found.taken, coarser=found.coarser)
+        self.pending = Pending(found.taken, is_finer=True)
         self.choices = replace(self.choices, finer=self.choices.finer + 1)
         return list(slices(found.taken.data, profile.slice_bytes))
 

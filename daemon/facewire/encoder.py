@@ -94,9 +94,7 @@ class Encoder:
         self.status: EncoderStatus | None = None
         self._encoding, self._source, self._link, self._profile = encoding, source, link, profile
         self._notifier, self._stop, self._status_seconds, self._record = notifier, stop, status_seconds, record
-        self._sending = Sending(
-            link, profile, self._coded_pivot, self._on_sent, acquaintances, encoding.coarser, self._on_named
-        )
+        self._sending = Sending(link, profile, self._coded_pivot, self._on_sent, acquaintances, self._on_named)
         self._economy = Economy(encoding, self._sending, profile, ledger or Ledger(None), time.monotonic(), interface)
         self._reminded = self._coded = float("-inf")
         self._lost = Fault(log, "source-lost", logging.ERROR)

@@ -171,10 +171,6 @@ class Encoding:
         """Those of them with which an encoder that starts again may go on."""
         return self._choosing.lasting
 
-    def coarser(self, pivot_id: bytes) -> bytes | None:
-        """The running pivot's picture in fewer bytes, if it is a finer one; None for other pivots."""
-        return self._choosing.coarser(pivot_id)
-
     def adapt(self, profile: Profile) -> None:
         """From the next keypoint frame on code as this profile says: skip, bundles, grid, how often a new pivot."""
         new_grid = profile.keypoint_step != self.profile.keypoint_step and self._epoch is not None

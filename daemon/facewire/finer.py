@@ -2,9 +2,11 @@
 
 The first picture has to be there soon, so it is coarse, and nobody knew yet whether it was a good one. Who then talks
 for minutes before it should not be seen like that for minutes: the picture that turned out to be the best pivot
-(album) goes out in more bytes between the keypoints, and takes the first one's place when it is there as a whole. Shut
-eyes, which come with it where a blink was seen by then (lids), do not wait for it: as soon as there was one, the
-running pivot goes on with them at its end, for some 300 bytes (sending). What is really needed waits for neither.
+(album) goes out in more bytes between the keypoints, and takes the first one's place when it is there as a whole. What
+is finer comes behind the coarse picture's own bytes (wire.difference), so where that is the first one, only the rest is
+sent. Shut eyes, which come with it where a blink was seen by then (lids), do not wait for it: as soon as there was
+one, the running pivot goes on with them at its end, for some 300 bytes (sending). What is really needed waits for
+neither.
 
 Choosing and coding it takes 0.3 s on an x86 core and over a second on a Pi, in which keypoints must not stand still: so
 a thread beside theirs does it where there is one (Pillow's encoder and OpenCV hold no lock meanwhile).
@@ -18,28 +20,30 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from facewire.album import FEWEST, Seen, fittest, usual_opening
 from facewire.lids import lidded
 from facewire.lips import encode_face
 from facewire.pivots import LIBRARY, Scene, Taken
 from facewire.types import Picture
-from facewire.wire.pivot import content_id
+from facewire.wire.pivot import add_difference, content_id, decode_pivot
 
 STAYED = 2.0
 """A pivot has stayed after so many times what lies between two new ones: most that are left soon are gone by then."""
 LEAST_SECONDS = 6.0
 """... and these seconds at least: by then one knows how somebody mostly looks."""
 WORTH = 1.25
-"""How many times longer than the first one it must be, to be worth another look at the same picture."""
+"""How many times longer than the first one it may be, to be worth another look at the same picture."""
+NEAR = 1.0
+"""Mean error of a coarse picture (of 255) up to which nothing finer goes behind it."""
 
 
 @dataclass(frozen=True)
 class Finer:
-    """A pivot to take another one's place; coarser: what comes before it for who joins meanwhile (preview), its picture
-    in the other one's bytes. picture: what it was coded from."""
+    """A pivot to take another one's place. picture: what it was coded from."""
 
     taken: Taken
-    coarser: bytes
     picture: Picture
 
 
@@ -118,19 +122,20 @@ def better(taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int)
     """The best pivot for all that was seen, coded; None: nothing is better. `picture`: what `taken` was coded from."""
     current = Seen(picture, taken.scene)
     best = fittest(seen, current)
-    data = encode_face(best.picture, best.scene.face, max_bytes)
+    first = taken.data if best is current else encode_face(best.picture, best.scene.face, len(taken.data))
+    apart = np.abs(decode_pivot(first).astype(np.int32) - best.picture).mean()
+    data = first if apart <= NEAR else add_difference(first, best.picture, max_bytes)
     with_lids = lidded(data, best, seen, usual_opening(seen) if len(seen) >= FEWEST else 0.0)
-    if best is current and with_lids is None and len(data) < WORTH * len(taken.data):
+    if data == taken.data and (with_lids is None or taken.gate is not None):
         return None  # nothing more is in it
-    coarser = taken.data if best is current else encode_face(best.picture, best.scene.face, len(taken.data))
     data, gate = (data, None) if with_lids is None else with_lids
-    return Finer(_changed(taken, data, best.scene, gate), coarser, best.picture)
+    return Finer(_changed(taken, data, best.scene, gate), best.picture)
 
 
 def blinking(taken: Taken, picture: Picture, blink: Sequence[Seen], usual: float) -> Finer | None:
     """A pivot with the shut eyes of a blink behind its own bytes; None where they do not fit. usual: lids.opening."""
     found = lidded(taken.data, Seen(picture, taken.scene), blink, usual)
-    return None if found is None else Finer(_changed(taken, found.data, taken.scene, found.gate), taken.data, picture)
+    return None if found is None else Finer(_changed(taken, found.data, taken.scene, found.gate), picture)
 
 
 def _changed(taken: Taken, data: bytes, scene: Scene, gate: float | None) -> Taken:

@@ -3,7 +3,7 @@
 A preview is the running pivot coded again in PREVIEW_BYTES: with its own content id it is a pivot like any other, so a
 decoder needs to know nothing of it. Its receiver is told the running epoch with the preview's id in the pivot's place,
 gets the preview, keypoints at once, the true pivot's slices between them, and at last the epoch as it is. Where the
-pivot is a finer one (finer), its picture in the bytes of a usual one comes in between.
+pivot goes on behind a coarse one (finer), that comes in between.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from facewire.types import Epoch, PivotSlice
-from facewire.wire.pivot import add_mouth, decode_whole, encode_pivot, slices
+from facewire.wire.pivot import add_mouth, coarsest, decode_whole, encode_pivot, slices
 
 PREVIEW_BYTES = 1100
 """A face that one knows again; at 800 it is blurred, and 1,500 look hardly better."""
@@ -46,10 +46,10 @@ Coded = Callable[[bytes], "bytes | None"]
 
 class Previews:
     """Makes them when they are asked for; keeps the last. rate: the ceiling, bytes a second; slice_bytes: of a slice at
-    most. coded: a pivot in use by its id, None for others; coarser: a finer pivot's picture in fewer."""
+    most. coded: a pivot in use by its id, None for others."""
 
-    def __init__(self, rate: float, slice_bytes: int, coded: Coded, coarser: Coded = lambda _: None) -> None:
-        self._rate, self._slice_bytes, self._coded, self._coarser = rate, slice_bytes, coded, coarser
+    def __init__(self, rate: float, slice_bytes: int, coded: Coded) -> None:
+        self._rate, self._slice_bytes, self._coded = rate, slice_bytes, coded
         self._last: tuple[Preview, ...] = ()
 
     def of(self, pivot_id: bytes) -> tuple[Preview, ...]:
@@ -60,8 +60,8 @@ class Previews:
         data = self._coded(pivot_id)
         if data is None or len(data) < max(WORTH_PART * PREVIEW_BYTES, WORTH_SECONDS * self._rate):
             return ()
-        shown, before = decode_whole(data), self._coarser(pivot_id)
+        shown, first = decode_whole(data), coarsest(data)
         small = add_mouth(encode_pivot(shown.picture, PREVIEW_BYTES), shown.mouth)
-        coded = [small] if before is None else [small, before]
+        coded = [small] if first == data else [small, first]
         self._last = tuple(Preview(pivot_id, tuple(slices(one, self._slice_bytes))) for one in coded)
         return self._last

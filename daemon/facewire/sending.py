@@ -26,7 +26,7 @@ from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
 from facewire.types import Bundle, Epoch, Message, PivotSlice
 from facewire.wire.packets import pack
-from facewire.wire.pivot import begins, behind, slices
+from facewire.wire.pivot import beginnings, behind, slices
 from facewire.wire.returns import Report, Want, parse_report
 from facewire.wires import Totals
 
@@ -87,8 +87,8 @@ class Classes:
 class Sending:
     """The encoder's traffic. `pump` does the work; call it often.
 
-    coded(pivot_id): the bytes of a pivot that is in use, None for others; coarser: see preview. on_sent: told of each
-    message that went out, and to which device; on_named: of what a new device was called until its hello, and its name.
+    coded(pivot_id): the bytes of a pivot that is in use, None for others. on_sent: told of each message that went out,
+    and to which device; on_named: of what a new device was called until its hello, and its name.
     """
 
     def __init__(
@@ -98,7 +98,6 @@ class Sending:
         coded: Coded,
         on_sent: Callable[[Message, str], None] = lambda *_: None,
         acquaintances: Acquaintances | None = None,
-        coarser: Coded = lambda _: None,
         on_named: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._on_named = on_named
@@ -114,7 +113,7 @@ class Sending:
         self._link, self._coded, self._on_sent = link, coded, on_sent
         self._slice_bytes = profile.slice_bytes
         self._rate = profile.ceiling_kbps * 1000 / 8
-        self._previews = Previews(self._rate, profile.slice_bytes, coded, coarser)
+        self._previews = Previews(self._rate, profile.slice_bytes, coded)
         rate = self._rate * MARGIN
         # A slice must fit into the bucket, or it would never go.
         self._largest = self._cost(profile.slice_bytes + 20)
@@ -123,7 +122,7 @@ class Sending:
         self._turn = 0
         self._latest: Bundle | None = None
         self._latest_at = 0.0
-        self._begun: tuple[bytes, tuple[bytes, int]] = (b"", (b"", 0))
+        self._begun: tuple[bytes, list[tuple[bytes, int]]] = (b"", [])
         """What was found last of how a pivot begins."""
 
     @property
@@ -314,26 +313,25 @@ class Sending:
         end = part.offset + len(part.data)
         if want.gaps and not any(offset < end and part.offset < offset + length for offset, length in want.gaps):
             return None
-        _, length = self._begins(part.pivot_id)
+        length = self._begun_with(one, part.pivot_id)
         # Who lacks nothing but what the beginning has, and has that, would have put them together; who asks a second
         # time was not helped by the rest.
         has_tried = want.gaps and all(offset + gap <= length for offset, gap in want.gaps)
         return part if has_tried or one.asked_for == want.pivot_id else self._rest(one, part)
 
     def _rest(self, one: Receiver, part: PivotSlice) -> PivotSlice | None:
-        """A slice, but for who has its pivot without the shut eyes, or is sent that just now, only what lies behind."""
-        beginning, length = self._begins(part.pivot_id)
-        has = not one.lacks(beginning) or any(preview.pivot_id == beginning for preview in one.previews)
-        return behind(part, length) if has else part
+        """A slice, but for who has what its pivot begins with, or is sent that just now, only what lies behind."""
+        return behind(part, self._begun_with(one, part.pivot_id))
 
-    def _begins(self, pivot_id: bytes) -> tuple[bytes, int]:
-        """How a pivot begins (wire.pivot.begins); length 0 where it is in use no more."""
+    def _begun_with(self, one: Receiver, pivot_id: bytes) -> int:
+        """Length of what a pivot begins with and a receiver has, or is sent just now (wire.pivot.beginnings)."""
         data = self._coded(pivot_id)
         if data is None:
-            return pivot_id, 0
+            return 0
         if self._begun[0] != pivot_id:
-            self._begun = (pivot_id, begins(data))
-        return self._begun[1]
+            self._begun = (pivot_id, beginnings(data))
+        coming = {preview.pivot_id for preview in one.previews}
+        return next((n for begun, n in self._begun[1] if not one.lacks(begun) or begun in coming), 0)
 
     def _hear(self, peer: Peer, report: Report, now: float) -> None:
         receiver = self.receivers.get(peer.identity)

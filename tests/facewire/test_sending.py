@@ -17,10 +17,19 @@ from facewire.receivers import REPEAT_PIVOTS
 from facewire.sending import Sending
 from facewire.tcp import Connection
 from facewire.transport import Traffic, wire_bytes
-from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.packets import Parser, pack
-from facewire.wire.pivot import PivotCache, add_lids, content_id, decode_pivot, encode_pivot, slices
+from facewire.wire.pivot import (
+    PivotCache,
+    add_difference,
+    add_lids,
+    coarsest,
+    content_id,
+    decode_pivot,
+    encode_pivot,
+    slices,
+)
 from facewire.wire.returns import Report, Want, pack_report
 from facewire.wires import Totals
 
@@ -103,10 +112,14 @@ def pivot(link: Profile, length: int) -> list[PivotSlice]:
     return list(slices(np.random.default_rng(1).bytes(length), link.slice_bytes))
 
 
+def portrait_picture() -> Picture:
+    noise = np.random.default_rng(3).integers(0, 255, (32, 32, 3), np.uint8)
+    return noise.repeat(8, 0).repeat(8, 1)
+
+
 @cache
 def portrait(max_bytes: int) -> bytes:
-    noise = np.random.default_rng(3).integers(0, 255, (32, 32, 3), np.uint8)
-    return encode_pivot(noise.repeat(8, 0).repeat(8, 1), max_bytes)
+    return encode_pivot(portrait_picture(), max_bytes)
 
 
 def bundle(number: int) -> Bundle:
@@ -124,9 +137,7 @@ class Bench:
         self.times: list[float] = []
         """When each of them was sent."""
         self.wanted = [self.pivot_id]
-        self.before: bytes | None = None
-        """What the pivot was before it was sent finer."""
-        self.sending = Sending(self.link, self.profile, self.known, self.note, coarser=lambda _: self.before)
+        self.sending = Sending(self.link, self.profile, self.known, self.note)
         self.now = 0.0
         self.every = 8
         """Steps of 20 ms from one bundle to the next."""
@@ -539,11 +550,14 @@ def test_who_joins_late_sees_a_preview_first_and_the_pivot_in_the_end() -> None:
             assert pivot_id not in kinds[at:]
 
 
-def test_of_a_finer_pivot_what_it_was_before_comes_in_between() -> None:
+def test_of_a_finer_pivot_what_it_was_before_comes_in_between_and_no_byte_twice() -> None:
     bench = Bench("bgan")
     bench.every = 24
-    bench.before = encode_pivot(decode_pivot(bench.coded), 2000)
-    middle = content_id(bench.before)
+    first = portrait(2000)
+    bench.coded = add_difference(first, decode_pivot(bench.coded), 5000)
+    bench.pivot_id, middle = content_id(bench.coded), content_id(first)
+    bench.wanted = [bench.pivot_id]
+    bench.epoch = replace(bench.epoch, pivot_id=bench.pivot_id, pivot_bytes=len(bench.coded))
     bench.link.join(b"a", hello(b"devA"))
     bench.link.join(b"b", hello(b"devB", middle))
     bench.run(40.0, 100)
@@ -553,13 +567,38 @@ def test_of_a_finer_pivot_what_it_was_before_comes_in_between() -> None:
         sent = bench.link.sent[identity]
         assert list(dict.fromkeys(m.pivot_id for m in sent if isinstance(m, Epoch))) == names
         assert list(dict.fromkeys(shown_with(sent))) == names
-        whole = PivotAssembler()
+        cache = PivotCache(None)
+        if identity == b"b":
+            cache.put(first)
+        whole = PivotAssembler(kept=cache)
+        got = dict.fromkeys(names, 0)
         for place, message in enumerate(sent):
-            if isinstance(message, PivotSlice) and whole.add(message) is not None:
+            if isinstance(message, PivotSlice):
+                got[message.pivot_id] += len(message.data)
+                data = whole.add(message)
+                if data is None:
+                    continue
+                cache.put(data)
                 # Nothing is told of a picture before all of it was sent, but for the first.
                 told = next(n for n, m in enumerate(sent) if isinstance(m, Epoch) and m.pivot_id == message.pivot_id)
                 assert told > place or message.pivot_id == names[0]
-    assert not any(part.pivot_id == middle for part in bench.got(b"b", PivotSlice) if isinstance(part, PivotSlice))
+        assert bench.pivot_id in cache
+        assert got[bench.pivot_id] == len(bench.coded) - len(first)
+        assert got[middle] == (len(first) if identity == b"a" else 0)
+
+
+def test_who_keeps_the_coarse_one_of_a_finer_pivot_with_shut_eyes_gets_what_is_behind_it() -> None:
+    bench = Bench("bgan")
+    first = bench.coded
+    bench.coded = add_difference(first, portrait_picture(), 8000)
+    bench.pivot_id = content_id(bench.coded)
+    with_shut_eyes(bench)
+    bench.link.join(b"a", hello(b"devA", content_id(first)))
+    bench.run(40.0)
+    got = [part for part in bench.got(b"a", PivotSlice) if isinstance(part, PivotSlice)]
+    assert {part.pivot_id for part in got} == {bench.pivot_id}
+    assert sum(len(part.data) for part in got) == len(bench.coded) - len(first)
+    assert coarsest(bench.coded) == first
 
 
 def with_shut_eyes(bench: Bench) -> bytes:
@@ -568,7 +607,7 @@ def with_shut_eyes(bench: Bench) -> bytes:
     patch = np.random.default_rng(4).integers(0, 255, (16, 48, 3), np.uint8)
     both = add_lids(first, 80, 80, patch, 800)
     assert both is not None
-    bench.before, bench.coded, bench.pivot_id = first, both, content_id(both)
+    bench.coded, bench.pivot_id = both, content_id(both)
     bench.wanted = [before, bench.pivot_id]
     bench.epoch = replace(bench.epoch, number=1, pivot_id=bench.pivot_id, pivot_bytes=len(both))
     return before

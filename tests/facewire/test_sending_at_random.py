@@ -19,8 +19,9 @@ from facewire.tcp import Connection
 from facewire.transport import wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, PivotSlice
 from facewire.wire.assembler import PivotAssembler
+from facewire.wire.extras import split
 from facewire.wire.packets import Parser
-from facewire.wire.pivot import PivotCache, add_lids, begins, content_id, encode_pivot, slices
+from facewire.wire.pivot import PivotCache, add_difference, add_lids, content_id, encode_pivot, slices
 from facewire.wire.returns import Report, pack_report
 from facewire.wires import Totals
 
@@ -35,6 +36,12 @@ LONGEST = 20.0
 def portrait(seed: int, most: int = 4000) -> bytes:
     noise = np.random.default_rng(seed).integers(0, 255, (32, 32, 3), np.uint8)
     return encode_pivot(noise.repeat(8, 0).repeat(8, 1), most)
+
+
+@cache
+def finer(data: bytes, seed: int) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8)
+    return add_difference(data, noise.repeat(4, 0).repeat(4, 1), 8000)
 
 
 @cache
@@ -149,9 +156,9 @@ class Camera:
         elif what == "again":
             self.pending = self._random.choice([*self.before, self.current])
         elif what == "finer":
-            finer = portrait(10 + self._random.randrange(3), 8000)
-            self.pending = self._random.choice([finer, with_lids(finer, self._random.randrange(3))])
-        elif not begins(self.current)[1]:
+            better = finer(self._random.choice([self.current, portrait(10)]), self._random.randrange(3))
+            self.pending = self._random.choice([better, with_lids(better, self._random.randrange(3))])
+        elif not split(self.current).lids:
             self.pending = with_lids(self.current, self._random.randrange(3))
         self.refines = what in ("finer", "eyes") and bool(self.pending)
         return self._slices(self.pending)

@@ -25,10 +25,9 @@ from facewire.types import Epoch, Message, PivotSlice
 from facewire.wire.bits import get_varint, put_varint
 from facewire.wire.bundles import SHORT
 from facewire.wire.index import LEAD, Index, Place, last_before, pack_index, parse_index
-from facewire.wire.packets import MAX_PACKET_BYTES, Packer, Parser
+from facewire.wire.packets import MAX_PACKET_BYTES, VERSION, Packer, Parser
 
 MAGIC = b"\x89FW\r\n"
-VERSION = 7
 HEAD_BYTES = 10
 RECORD_OVERHEAD = 3
 """Bytes that a record adds to a packet shorter than 128 bytes; 4 to longer ones."""

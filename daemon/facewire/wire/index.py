@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from facewire.errors import PacketError
 from facewire.wire.bits import get_varint, put_varint
 from facewire.wire.bundles import MAX_FRAME_NUMBER
-from facewire.wire.packets import VERSION
+from facewire.wire.packets import lead
 
-LEAD = VERSION << 4 | 15
+LEAD = lead(15)
 MAX_ENTRIES = 500
 """Entries after which a writer ends an index and begins another one."""
 MAX_OFFSET = (1 << 34) - 1

@@ -1,6 +1,6 @@
 """The packets: one message, one packet. Numbers are unsigned, big-endian; `varint` is LEB128 (see wire.bits).
 
-    first byte            version (4 bits, below 8) | kind (4 bits); 128 and above: a short bundle
+    first byte            version modulo 8 (4 bits) | kind (4 bits); 128 and above: a short bundle
 
     kind 1, epoch         stream u32 | number u8 | first frame varint | pivot id 8 B | pivot bytes varint
                           | coded size varint | frames per 1000 s varint | step u8 (1/16 px; 0: raw points)
@@ -40,7 +40,7 @@ from facewire.wire.bundles import (
 )
 from facewire.wire.keypoints import decode_frames, encode_frames
 
-VERSION = 7
+VERSION = 8
 EPOCH, PIVOT_SLICE, BUNDLE, RAW_BUNDLE = 1, 2, 3, 4
 """Kinds of packet."""
 
@@ -55,7 +55,7 @@ MAX_FPS = 240.0
 def pack(message: Message) -> bytes:
     """The bytes of one message; raises ValueError if a field is out of range (an error of ours, not of a peer)."""
     if isinstance(message, Bundle):
-        return pack_long(message, _lead(RAW_BUNDLE if is_raw(message) else BUNDLE))
+        return pack_long(message, lead(RAW_BUNDLE if is_raw(message) else BUNDLE))
     if isinstance(message, PivotSlice):
         return _pack_slice(message)
     return _pack_epoch(message)
@@ -67,9 +67,9 @@ def parse(data: bytes) -> Message:
         raise PacketError(f"packet of {len(data)} bytes: allowed are 2 to {MAX_PACKET_BYTES}")
     if data[0] & SHORT:
         raise UnplacedError("short bundle without the epoch and the bundle that it leans on")
-    version, kind = data[0] >> 4, data[0] & 15
-    if version != VERSION:
-        raise PacketError(f"packet of version {version}: this Facewire reads version {VERSION}")
+    kind = data[0] & 15
+    if data[0] != lead(kind):
+        raise PacketError(f"packet of another version: this Facewire reads version {VERSION}; update the older end")
     if kind in (BUNDLE, RAW_BUNDLE):
         return parse_long(data, kind == RAW_BUNDLE)
     if kind == PIVOT_SLICE:
@@ -99,7 +99,7 @@ class Packer:
     def peek(self, message: Message) -> bytes:
         """What `pack` would give; the message may still be left out."""
         short = isinstance(message, Bundle) and self._is_short(message)
-        return pack_short(message, _lead(BUNDLE)) if short and isinstance(message, Bundle) else pack(message)
+        return pack_short(message, lead(BUNDLE)) if short and isinstance(message, Bundle) else pack(message)
 
     def went(self, message: Message) -> None:
         """The message, as `peek` gave it, is on its way."""
@@ -150,7 +150,7 @@ class Parser:
 
     def _short(self, data: bytes, epoch: Epoch) -> Message:
         try:
-            return parse_short(data, epoch, self._last, _lead(BUNDLE))
+            return parse_short(data, epoch, self._last, lead(BUNDLE))
         except PacketError as error:
             # Damaged, or right but meant for an epoch that is not known: one cannot tell.
             raise UnplacedError(str(error)) from None
@@ -159,12 +159,13 @@ class Parser:
 def payload_bytes(message: Message) -> int:
     """How many bytes of the packet are what it is sent for (keypoint code or pivot data); the rest is header."""
     if isinstance(message, Bundle):
-        return code_bytes(message, _lead(RAW_BUNDLE if is_raw(message) else BUNDLE))
+        return code_bytes(message, lead(RAW_BUNDLE if is_raw(message) else BUNDLE))
     return len(message.data) if isinstance(message, PivotSlice) else 0
 
 
-def _lead(kind: int) -> int:
-    return VERSION << 4 | kind
+def lead(kind: int) -> int:
+    """The first byte of packets of a kind."""
+    return VERSION % 8 << 4 | kind
 
 
 def _pack_epoch(epoch: Epoch) -> bytes:
@@ -173,7 +174,7 @@ def _pack_epoch(epoch: Epoch) -> bytes:
     check("skip", epoch.skip, 0, 3)
     if len(epoch.pivot_id) != 8 or len(epoch.network) != 4:
         raise ValueError("a pivot id has 8 bytes, a network id 4")
-    out = bytearray(struct.pack(">BIB", _lead(EPOCH), epoch.stream, epoch.number % 256))
+    out = bytearray(struct.pack(">BIB", lead(EPOCH), epoch.stream, epoch.number % 256))
     out += put_varint(check("first frame", epoch.first_frame, 0, MAX_FRAME_NUMBER)) + epoch.pivot_id
     out += put_varint(epoch.pivot_bytes) + put_varint(epoch.coded_size)
     out += put_varint(check("frames per 1000 s", round(epoch.fps * 1000), 1, round(MAX_FPS * 1000)))
@@ -225,7 +226,7 @@ def _pack_slice(part: PivotSlice) -> bytes:
     check("slice offset", part.offset, 0, part.total - len(part.data))
     if len(part.pivot_id) != 8:
         raise ValueError("a pivot id has 8 bytes")
-    return bytes([_lead(PIVOT_SLICE)]) + part.pivot_id + put_varint(part.offset) + put_varint(part.total) + part.data
+    return bytes([lead(PIVOT_SLICE)]) + part.pivot_id + put_varint(part.offset) + put_varint(part.total) + part.data
 
 
 def _parse_slice(data: bytes) -> PivotSlice:

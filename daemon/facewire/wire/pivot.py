@@ -18,14 +18,14 @@ import numpy as np
 
 from facewire.errors import PacketError
 from facewire.types import Picture
-from facewire.wire import avif, extras, lids
+from facewire.wire import avif, difference, extras, lids
 from facewire.wire.mouth import Place
 from facewire.wire.packets import MAX_CODED_SIZE, MAX_PIVOT_BYTES, MIN_CODED_SIZE
 from facewire.wire.pivot_store import PivotCache, behind, content_id, slices
 
 __all__ = [
-    "PivotCache", "Shown", "add_lids", "add_mouth", "begins", "behind", "content_id", "decode_pivot",
-    "decode_whole", "encode_pivot", "slices",
+    "PivotCache", "Shown", "add_difference", "add_lids", "add_mouth", "beginnings", "behind", "coarsest", "content_id",
+    "decode_pivot", "decode_whole", "encode_pivot", "slices",
 ]  # fmt: skip
 
 PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
@@ -33,6 +33,9 @@ PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
 takes eight times as long, and what is shown has 8 % less LPIPS at equal bytes."""
 FULL_ENOUGH, PATIENTLY = (0.93, 0.75, 0.0), (0.98, 0.96, 0.0)
 """A pivot that fills this part of its allowance is not worth another attempt, after the first, second and third one."""
+ALL_BUT, MOST_GAIN = 99.9, 6
+"""A difference's gain spares all but the largest values, in percent. Gains of 3 to 8 are within 2 % of each other's
+LPIPS (docs/training.md)."""
 LIDS_QUALITIES = (60, 50, 40, 30, 20)
 """Qualities tried for shut eyes, until they fit."""
 _SAVED = ((0, 0.08), (10, 0.10), (20, 0.15), (30, 0.185), (50, 0.195), (70, 0.15), (90, 0.09), (100, 0.06))
@@ -137,11 +140,30 @@ def add_mouth(data: bytes, place: Place | None) -> bytes:
     return extras.split(data)._replace(mouth=place).bytes()
 
 
-def begins(data: bytes) -> tuple[bytes, int]:
-    """The pivot that is the same without shut eyes, with whose bytes this one begins: its content id and its length, 0
-    where it is this one. Raises PacketError."""
-    bare = extras.split(data)._replace(lids=b"").bytes()
-    return content_id(bare), len(bare) if len(bare) < len(data) else 0
+def add_difference(data: bytes, picture: Picture, max_bytes: int, speed: int = FINAL_SPEED) -> bytes:
+    """A coded pivot of `picture` that goes on finer behind its own bytes, in `max_bytes` bytes in all at most. Raises
+    ValueError like encode_pivot."""
+    parts = extras.split(data).coarse
+    bare = parts.bytes()
+    coarse = _still(parts.still)
+    reach = float(np.percentile(np.abs(picture.astype(np.int32) - coarse), ALL_BUT))
+    gain = int(np.clip(difference.MIDDLE / max(reach, 1.0), 1, MOST_GAIN))
+    coded = bytes([gain]) + encode_pivot(difference.of(coarse, picture, gain), max_bytes - len(bare) - 2, speed)
+    return parts._replace(difference=coded).bytes()
+
+
+def beginnings(data: bytes) -> list[tuple[bytes, int]]:
+    """The pivots with whose bytes this one begins, the longest first: without shut eyes, and without what is finer.
+    Content id and length of each; none where it has neither. Raises PacketError."""
+    parts = extras.split(data)
+    shorter = (parts._replace(lids=b"").bytes(), parts.coarse.bytes())
+    lengths = sorted({len(one) for one in shorter} - {len(data)}, reverse=True)
+    return [(content_id(data[:length]), length) for length in lengths]
+
+
+def coarsest(data: bytes) -> bytes:
+    """The shortest pivot with whose bytes this one begins; itself where there is none. Raises PacketError."""
+    return extras.split(data).coarse.bytes()
 
 
 def decode_pivot(data: bytes) -> Picture:
@@ -165,15 +187,19 @@ def decode_whole(data: bytes) -> Shown:
     """All that is in a coded pivot. Raises PacketError like decode_pivot."""
     if len(data) > MAX_PIVOT_BYTES:
         raise PacketError(f"pivot of {len(data)} bytes: allowed are {MAX_PIVOT_BYTES}")
-    still, mouth, eyes = extras.split(data)
+    still, mouth, finer, eyes = extras.split(data)
     width, height = avif.declared_size(still)
     if width != height or not MIN_CODED_SIZE <= width <= MAX_CODED_SIZE:
         raise PacketError(f"pivot declares {width}x{height} pixels")
-    if not eyes:
-        return Shown(_still(still), None, mouth)
-    left, top, patch = lids.place(still, eyes)
+    patch = lids.place(still, eyes) if eyes else None
+    apart = difference.parse(still, finer) if finer else None
     picture = _still(still)
-    return Shown(picture, lids.laid_over(picture, left, top, _still(patch)), mouth)
+    if apart is not None:
+        picture = difference.added(picture, _still(apart[1]), apart[0])
+    if patch is None:
+        return Shown(picture, None, mouth)
+    left, top, shut = patch
+    return Shown(picture, lids.laid_over(picture, left, top, _still(shut)), mouth)
 
 
 def _still(stream: bytes) -> Picture:

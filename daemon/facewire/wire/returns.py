@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from facewire.errors import PacketError
 from facewire.wire.bits import get_varint, put_varint
 from facewire.wire.bundles import MAX_FRAME_NUMBER
-from facewire.wire.packets import MAX_PIVOT_BYTES, VERSION
+from facewire.wire.packets import MAX_PIVOT_BYTES, lead
 
 REPORT = 8
 MAX_HAVE, MAX_WANTS, MAX_GAPS = 32, 2, 8
@@ -58,7 +58,7 @@ def pack_report(report: Report) -> bytes:
     """The bytes of a report; raises ValueError if a field is out of range."""
     if len(report.device) != 4 or len(report.have) > MAX_HAVE or len(report.wants) > MAX_WANTS:
         raise ValueError("report with a field out of range")
-    out = bytearray([VERSION << 4 | REPORT, report.complete << 1 | report.hello])
+    out = bytearray([lead(REPORT), report.complete << 1 | report.hello])
     out += report.device
     for value in (report.newest, report.received, report.missing, report.waiting, round(report.delay * 100)):
         out += put_varint(min(max(value, 0), _MOST))
@@ -77,7 +77,7 @@ def pack_report(report: Report) -> bytes:
 
 def parse_report(data: bytes) -> Report:
     """The report in `data`; raises PacketError if it is no valid one of this version."""
-    if len(data) < 13 or data[0] != VERSION << 4 | REPORT or data[1] > 3:
+    if len(data) < 13 or data[0] != lead(REPORT) or data[1] > 3:
         raise PacketError("no report of this version")
     device, at = data[2:6], 6
     values = []

@@ -25,7 +25,7 @@ from facewire.profiles import profile as profile_by_name
 from facewire.types import Frame, Message, Picture, PivotSlice
 from facewire.upscale import Upscaler
 from facewire.wire.container import read_packets
-from facewire.wire.pivot import begins, behind
+from facewire.wire.pivot import beginnings, behind
 from facewire.wire.tally import Tally
 from facewire_export.evaluation.footage import Footage
 from facewire_export.evaluation.points import MAIN, SHOWN, Ours
@@ -96,12 +96,12 @@ class OneReceiver:
         return self._lacked(self._encoding.flush())
 
     def _lacked(self, messages: list[Message]) -> list[Message]:
-        begun = {taken.pivot_id: begins(taken.data) for taken in self._encoding.in_use}
+        begun = {taken.pivot_id: beginnings(taken.data) for taken in self._encoding.in_use}
         lacked: list[Message] = []
         for message in messages:
             if isinstance(message, PivotSlice):
-                beginning, length = begun[message.pivot_id]
-                rest = behind(message, length) if beginning in self._has else message
+                known = (length for name, length in begun[message.pivot_id] if name in self._has)
+                rest = behind(message, next(known, 0))
                 lacked += [rest] if rest is not None else []
             else:
                 lacked.append(message)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from facewire.errors import PacketError
-from facewire.wire.packets import MAX_PIVOT_BYTES, VERSION
+from facewire.wire.packets import MAX_PIVOT_BYTES, lead
 from facewire.wire.returns import MAX_HAVE, REPORT, Report, Want, pack_report, parse_report
 
 PLAIN = Report(b"dev1", newest=1000, received=77, missing=3, waiting=12, delay=0.25)
@@ -24,7 +24,7 @@ def test_there_and_back(report: Report) -> None:
 
 
 def test_the_bytes_are_these() -> None:
-    assert pack_report(PLAIN).hex() == "780064657631" + "e807" + "4d" + "03" + "0c" + "19" + "00" + "00"
+    assert pack_report(PLAIN).hex() == "080064657631" + "e807" + "4d" + "03" + "0c" + "19" + "00" + "00"
     assert len(pack_report(PLAIN)) == 14
 
 
@@ -42,7 +42,7 @@ def test_random_bytes_raise_nothing_else() -> None:
     rng = random.Random(3)
     taken = 0
     for _ in range(20_000):
-        data = bytes([VERSION << 4 | REPORT, rng.randrange(4)]) + rng.randbytes(rng.randrange(60))
+        data = bytes([lead(REPORT), rng.randrange(4)]) + rng.randbytes(rng.randrange(60))
         try:
             parse_report(data)
             taken += 1
@@ -54,11 +54,11 @@ def test_random_bytes_raise_nothing_else() -> None:
 def test_what_is_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="out of range"):
         pack_report(Report(b"x"))
-    head = bytes([VERSION << 4 | REPORT, 0]) + bytes(4) + bytes(5)
+    head = bytes([lead(REPORT), 0]) + bytes(4) + bytes(5)
     with pytest.raises(PacketError, match="count"):
         parse_report(head + bytes([MAX_HAVE + 1]) + bytes(4 * (MAX_HAVE + 1)) + b"\0")
     too_far = pack_report(Report(bytes(4), wants=(Want(bytes(8), ((MAX_PIVOT_BYTES, 1),)),)))
     with pytest.raises(PacketError, match="no pivot has"):
         parse_report(too_far)
     with pytest.raises(PacketError, match="version"):
-        parse_report(bytes([VERSION - 1 << 4 | REPORT]) + pack_report(PLAIN)[1:])
+        parse_report(bytes([lead(REPORT) ^ 0x70]) + pack_report(PLAIN)[1:])
