@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise, product
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from facewire import trellis
 from facewire.deformation import Fit
-from facewire.trellis import deformed, to_grid
+from facewire.trellis import _cheapest, deformed, to_grid
 from facewire.types import Bundle, KeypointFrame
-from facewire.wire.deformation import KINDS, LIMIT
+from facewire.wire.deformation import KINDS, LIMIT, put_deformations
 from facewire.wire.packets import pack
+from facewire.wire.rangecoder import RangeEncoder
 
 STILL = np.zeros((2, 64, 64), np.float32)
 
@@ -54,24 +60,40 @@ def test_a_node_that_shows_is_nearer_than_one_that_does_not() -> None:
     assert off[:, 2:4, 2:4].mean() < 0.6 * off[:, :2].mean()
 
 
-@given(st.integers(1, 5), st.floats(0, 1), st.integers(0, 2**16))
-def test_no_path_of_one_node_is_cheaper(count: int, price: float, seed: int) -> None:
-    """Beside every path there is, for one node that takes three values."""
-    from itertools import pairwise, product
-
-    from facewire.trellis import _CHANGE, _DOUBLING, _FIRST, _paths
-
+@given(st.integers(1, 5), st.integers(0, 2**16))
+def test_no_path_of_a_value_is_cheaper(count: int, seed: int) -> None:
+    """Beside every path there is, of two values with three levels."""
     dice = np.random.default_rng(seed)
-    exact, weights = dice.uniform(-1, 1, (count, 1)), dice.uniform(0.1, 2, (count, 1))
+    errors, moves = dice.uniform(0, 2, (count, 2, 3)), dice.uniform(0, 1, (count - 1, 2, 3, 3))
+    found = _cheapest(errors, list(moves))
+    for value in range(2):
 
-    def cost(path: tuple[int, ...]) -> float:
-        errors = sum(w * (e - value) ** 2 for w, e, value in zip(weights[:, 0], exact[:, 0], path, strict=True))
-        bits = _FIRST * np.log2(1 + abs(path[0]))
-        bits += sum(_CHANGE + _DOUBLING * np.log2(abs(b - a)) for a, b in pairwise(path) if a != b)
-        return float(errors + price * bits)
+        def cost(path: Sequence[int], value: int = value) -> float:
+            stays = sum(errors[at, value, level] for at, level in enumerate(path))
+            return float(stays + sum(moves[at, value, a, b] for at, (a, b) in enumerate(pairwise(path))))
 
-    found = tuple(_paths(exact, weights, price)[:, 0].tolist())
-    assert cost(found) <= min(cost(path) for path in product((-1, 0, 1), repeat=count)) + 1e-9
+        assert cost(found[:, value].tolist()) <= min(map(cost, product(range(3), repeat=count))) + 1e-9
+
+
+def test_changes_beside_others_are_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that wander, those near each other alike: found again beside the others they take fewer bytes for the same
+    error."""
+    dice, shape = np.random.default_rng(3), (24, 2, 6, 6)
+    alike = cv2.GaussianBlur(dice.normal(0, 3.0, shape).transpose(2, 3, 0, 1).reshape(6, 6, 48), (0, 0), 1.5)
+    nodes = np.cumsum(alike.reshape(6, 6, 24, 2).transpose(2, 3, 0, 1), 0) * 1.5 / 128
+    drawn = [Fit(each.astype(np.float32), np.ones(shape[1:]), STILL) for each in nodes]
+
+    def told(price: float) -> tuple[int, float]:
+        whole = to_grid(drawn, 2, price)
+        out = RangeEncoder()
+        put_deformations(out, whole)
+        return len(out.bytes()), float(((np.stack(whole) - steps(drawn)) ** 2).mean())
+
+    again = told(1e-4)
+    monkeypatch.setattr(trellis, "AGAIN", 0)
+    prices = np.geomspace(2e-5, 5e-4, 12)
+    sizes, errors = zip(*map(told, prices), strict=True)
+    assert again[0] < 0.97 * np.interp(again[1], errors, sizes)
 
 
 def frames_with_a_gap() -> tuple[Bundle, list[Fit]]:

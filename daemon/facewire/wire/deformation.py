@@ -20,8 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facewire.errors import PacketError
 from facewire.types import GridDeformation
@@ -122,6 +124,29 @@ class _Walk:
         if not at % nodes or not at // nodes % nodes:
             return left + above
         return sorted((left, above, left + above - between))[1]
+
+
+def change_bits(changes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """About how many bits each of the changes [frames, 2, n, n] from one frame to the next would take, were it another
+    one and those around it as they are: float64 [frames, 2, n, n, 2 ESCAPE + 1], for -ESCAPE to ESCAPE, as the models
+    begin."""
+    padded = np.pad(changes, ((0, 0), (0, 0), (1, 0), (1, 1)))
+    left, above = padded[..., 1:, :-2], padded[..., :-1, 1:-1]
+    between, beyond = padded[..., :-1, :-2], padded[..., :-1, 2:]
+    partner = np.zeros_like(changes)
+    partner[:, 1] = changes[:, 0]
+    busy = 2 * abs(left) + 2 * abs(above) + abs(between) + abs(beyond) + 2 * abs(partner)
+    tendency = np.sign(left) + np.sign(above)
+    other = np.arange(-ESCAPE, ESCAPE + 1)
+    against = other * np.where(tendency >= 0, 1, -1)[..., np.newaxis] < 0
+    rows = np.take(_ROWS, busy, mode="clip")[..., np.newaxis]
+    signs = _bits(SIGNS)[abs(tendency)[..., np.newaxis], against.astype(np.int64)]
+    return np.asarray(_bits(SIZES)[rows, abs(other)] + np.where(other, signs, 0.0))
+
+
+@cache
+def _bits(counts: tuple[tuple[int, ...], ...]) -> NDArray[np.float64]:
+    return np.array([np.log2(sum(row) / np.array(row)) for row in counts])
 
 
 def put_deformations(out: RangeEncoder, frames: Sequence[GridDeformation | None]) -> None:

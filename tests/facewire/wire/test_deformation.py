@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from facewire.errors import PacketError
 from facewire.types import GridDeformation
-from facewire.wire.deformation import KINDS, LIMIT, get_deformations, kind_of, most_frames, put_deformations
+from facewire.wire.deformation import (
+    ESCAPE,
+    KINDS,
+    LIMIT,
+    _Walk,
+    change_bits,
+    get_deformations,
+    kind_of,
+    most_frames,
+    put_deformations,
+)
 from facewire.wire.keypoints import decode_frames, encode_frames
 from facewire.wire.packets import MAX_PACKET_BYTES
 from facewire.wire.prediction import GRID_LIMIT
@@ -46,6 +56,24 @@ def test_any_bytes_decode_or_raise(data: bytes, count: int) -> None:
         return
     assert len(frames) == count
     assert all(frame is None or np.abs(frame).max() <= LIMIT for frame in frames)
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+def test_what_changes_take_is_what_the_coder_begins_with(kind: int) -> None:
+    nodes = KINDS[kind].nodes
+    drawn = np.random.default_rng(1).integers(-2, 3, (6, 2, nodes, nodes)) // 2
+    frames, walk = np.cumsum(drawn, 0), _Walk(nodes)
+    bits = change_bits(np.diff(frames, axis=0)).reshape(5, -1, 2 * ESCAPE + 1)
+    for at, frame in enumerate(frames):
+        for place, value in enumerate(frame.reshape(-1).tolist()):
+            expected, sizes, signs, way = walk.next()
+            difference = value - expected
+            for change in (difference, -difference, 3) if at else ():
+                took = np.log2(sum(sizes._counts) / sizes._counts[abs(change)])
+                took += np.log2(sum(signs._counts) / signs._counts[int(change * way < 0)]) if change else 0.0
+                assert bits[at - 1, place, change + ESCAPE] == pytest.approx(took)
+            walk.learn(value, difference)
+        walk.end_frame()
 
 
 def test_none_costs_a_quarter_of_a_byte() -> None:
