@@ -49,8 +49,8 @@ class Profile:
 # 102 B on the wire with its acknowledgement before it carries anything, so slow links bundle: on iridium, 16 keypoint
 # frames of ~8 B in one message every 1.28 s are 1.6 kbit/s, and what is left trickles the pivot.
 _ALL = (
-    Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 3.3, 0.0, 5_000, 15.0),
-    Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 3.9, 9.0, 12_000),
+    Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 3.05, 0.0, 5_000, 15.0),
+    Profile("bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 3.6, 9.0, 12_000),
     Profile("vsat", 32.0, 1, 2, 8_000, 1.0, 1_200, 4.0, 10.0, 3, 2, 24.0, 24.0, 20_000),
     Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0, 3, 2, 32.0, 24.0, 24_000),
 )
