@@ -19,7 +19,7 @@ from facewire.album import Album, Seen
 from facewire.blink import Blink
 from facewire.face.crop import cut
 from facewire.face.mesh import Landmarks
-from facewire.finer import LEAST_SECONDS, STAYED, Finer, Originals
+from facewire.finer import CLOSER, LEAST_SECONDS, STAYED, Finer, Originals
 from facewire.glances import Glance
 from facewire.keyframes import CODED_SIZE, find_points
 from facewire.likeness import look
@@ -29,7 +29,7 @@ from facewire.pivots import CutDetector, Decision, PivotPolicy, Scene, Taken, di
 from facewire.profiles import Profile
 from facewire.types import Crop, Picture, PivotSlice
 from facewire.watching import FaceWatch
-from facewire.wire.pivot import content_id, decode_pivot, slices
+from facewire.wire.pivot import coarsest, content_id, decode_pivot, slices
 
 MEASURE_SECONDS = 0.48
 """Seconds between two measurements of head pose and background."""
@@ -232,7 +232,7 @@ class Choosing:
         pending, self.pending = self.pending, None
         if pending is None or pending.taken.shape != shape:
             return None
-        if self.current is None or not pending.taken.data.startswith(self.current.data):  # another picture
+        if self.current is None or coarsest(pending.taken.data) != coarsest(self.current.data):  # another picture
             self._album.clear()
             self._blink.clear()
             self._began = number
@@ -272,9 +272,8 @@ class Choosing:
         if self.pending is not None or self.current is None or not profile.finer_bytes:
             return []
         found = self._with_shut_eyes(self.current)
-        if found is None and self._stayed(number - self._began, profile):
-            seen = [*self._album.seen, *self._blink.seen]
-            found = self._originals.finer(self.current, seen, profile.finer_bytes) if self._paced else None
+        if found is None and self._paced:
+            found = self._finer(self.current, (number - self._began) / self._fps, profile)
         if found is None:
             return []
         self.pending = Pending(found.taken, is_finer=True)
@@ -296,9 +295,14 @@ class Choosing:
         """Whether it has none, and its picture is kept, beside which they are to lie."""
         return current.gate is None and current.pivot_id in self._originals
 
-    def _stayed(self, frames: int, profile: Profile) -> bool:
-        """Whether the running pivot's picture has stayed for long enough: so many shown frames."""
-        return frames >= max(LEAST_SECONDS, STAYED * profile.pivot_interval) * self._fps
+    def _finer(self, current: Taken, seconds: float, profile: Profile) -> Finer | None:
+        """What is better than the running pivot, after its picture has stayed for so long."""
+        enough = max(LEAST_SECONDS, STAYED * profile.pivot_interval)
+        if seconds >= enough:
+            return self._originals.finer(current, [*self._album.seen, *self._blink.seen], profile.finer_bytes)
+        if seconds >= LEAST_SECONDS and enough >= 2 * LEAST_SECONDS:
+            return self._originals.closer(current, min(profile.finer_bytes, CLOSER * profile.pivot_bytes))
+        return None
 
     def _measure(self, coded: Picture) -> Scene:
         scene = self._meter.measure(coded)

@@ -1,12 +1,16 @@
 """A pivot that stays is sent once more, better, in the bytes that the link has left over.
 
 The first picture has to be there soon, so it is coarse, and nobody knew yet whether it was a good one. Who then talks
-for minutes before it should not be seen like that for minutes: the picture that turned out to be the best pivot
-(album) goes out in more bytes between the keypoints, and takes the first one's place when it is there as a whole. What
-is finer comes behind the coarse picture's own bytes (wire.difference), so where that is the first one, only the rest is
-sent. Shut eyes, which come with it where a blink was seen by then (lids), do not wait for it: as soon as there was
-one, the running pivot goes on with them at its end, for some 300 bytes (sending). What is really needed waits for
-neither.
+for minutes before it should not be seen like that for minutes. So what is finer of it goes out between the keypoints,
+behind the coarse picture's own bytes (wire.difference), of which nothing is sent again, and takes its place when it is
+there as a whole:
+
+    closer    after some seconds the same picture, in CLOSER times the bytes, where a better one is long to wait for
+    finer     once one knows how somebody mostly looks, the picture that turned out to be the best pivot (album), in
+              all the bytes that the profile allows
+
+Shut eyes (lids) do not wait for it: as soon as there was a blink, the running pivot goes on with them at its end, for
+some 300 bytes (sending). What is really needed waits for none of this.
 
 Choosing and coding it takes 0.3 s on an x86 core and over a second on a Pi, in which keypoints must not stand still: so
 a thread beside theirs does it where there is one (Pillow's encoder and OpenCV hold no lock meanwhile).
@@ -18,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import partial
 
 import numpy as np
@@ -27,14 +32,17 @@ from facewire.lids import lidded
 from facewire.lips import encode_face
 from facewire.pivots import LIBRARY, Scene, Taken
 from facewire.types import Picture
-from facewire.wire.pivot import add_difference, content_id, decode_pivot
+from facewire.wire.pivot import add_difference, coarsest, content_id, decode_pivot
 
 STAYED = 2.0
 """A pivot has stayed after so many times what lies between two new ones: most that are left soon are gone by then."""
 LEAST_SECONDS = 6.0
 """... and these seconds at least: by then one knows how somebody mostly looks."""
+CLOSER = 2
+"""How many times a first pivot's bytes bring most of what more would: shown LPIPS 0.014 less for 4,000 bytes more, and
+0.003 for the next 4,000 (docs/training.md)."""
 WORTH = 1.25
-"""How many times longer than the first one it may be, to be worth another look at the same picture."""
+"""How many times longer than the running one it may be, to be worth another look at the same picture."""
 NEAR = 1.0
 """Mean error of a coarse picture (of 255) up to which nothing finer goes behind it."""
 
@@ -50,6 +58,12 @@ class Finer:
 Job = Future[Finer | None]
 
 
+class Stage(IntEnum):
+    """How far a pivot has come; or would, but for that nothing is better."""
+
+    FIRST, CLOSER, FINER = range(3)
+
+
 class Originals:
     """The pictures behind the pivots that may be used again: what was coded, as it was. background: codes the finer
     ones; None: they are coded at once, in the caller's thread."""
@@ -58,29 +72,32 @@ class Originals:
         self._background = background
         self._job: tuple[tuple[bytes, int], Job] | None = None
         self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
-        self._final: OrderedDict[bytes, None] = OrderedDict()
-        """Pivots that are the finer ones themselves, or than which nothing is better."""
+        self._stages: OrderedDict[bytes, Stage] = OrderedDict()
 
     def __contains__(self, pivot_id: bytes) -> bool:
         return pivot_id in self._pictures
 
     def refines(self, pivot_id: bytes) -> bool:
         """Whether there may be a finer one."""
-        return pivot_id in self._pictures and pivot_id not in self._final
+        return pivot_id in self._pictures and self._stages[pivot_id] < Stage.FINER
 
-    def keep(self, pivot_id: bytes, picture: Picture, final: bool = False) -> None:
-        """A pivot was coded from this picture, uint8 [side, side, 3]; final: no finer one is to take its place."""
-        self._pictures[pivot_id] = picture
-        if final:
-            self._final[pivot_id] = None
-        for kept in (self._pictures, self._final):
-            while len(kept) > LIBRARY:
-                kept.popitem(last=False)
+    def keep(self, pivot_id: bytes, picture: Picture, stage: Stage = Stage.FIRST) -> None:
+        """A pivot was coded from this picture, uint8 [side, side, 3]."""
+        self._pictures[pivot_id], self._stages[pivot_id] = picture, stage
+        while len(self._pictures) > LIBRARY:
+            self._stages.pop(self._pictures.popitem(last=False)[0])
+
+    def closer(self, taken: Taken, max_bytes: int) -> Finer | None:
+        """The same picture in up to `max_bytes` bytes; None as for `finer`."""
+        return self._made(taken, (), max_bytes, Stage.CLOSER)
 
     def finer(self, taken: Taken, seen: Sequence[Seen], max_bytes: int) -> Finer | None:
         """What takes this pivot's place, in up to `max_bytes` bytes, after so much was seen before it; None where that
         is not worth it, it is the finer one itself, or it is not coded yet: ask again."""
-        if not self.refines(taken.pivot_id) or max_bytes < WORTH * len(taken.data):
+        return self._made(taken, seen, max_bytes, Stage.FINER)
+
+    def _made(self, taken: Taken, seen: Sequence[Seen], max_bytes: int, stage: Stage) -> Finer | None:
+        if taken.pivot_id not in self._pictures or self._stages[taken.pivot_id] >= stage or not max_bytes:
             return None
         picture = self._pictures[taken.pivot_id]
         job = self._finished((taken.pivot_id, max_bytes), partial(better, taken, picture, seen, max_bytes))
@@ -88,9 +105,9 @@ class Originals:
             return None
         found = job.result()
         if found is None:
-            self.keep(taken.pivot_id, picture, final=True)
+            self.keep(taken.pivot_id, picture, stage)
         else:
-            self.keep(found.taken.pivot_id, found.picture, final=True)
+            self.keep(found.taken.pivot_id, found.picture, stage)
         return found
 
     def with_shut_eyes(self, taken: Taken, blink: Sequence[Seen], usual: float) -> Job | None:
@@ -100,7 +117,7 @@ class Originals:
         job = self._finished((taken.pivot_id, 0), partial(blinking, taken, picture, blink, usual))
         found = None if job is None else job.result()
         if found is not None:
-            self.keep(found.taken.pivot_id, picture, final=taken.pivot_id in self._final)
+            self.keep(found.taken.pivot_id, picture, self._stages[taken.pivot_id])
         return job
 
     def _finished(self, asked: tuple[bytes, int], work: Callable[[], Finer | None]) -> Job | None:
@@ -122,14 +139,17 @@ def better(taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int)
     """The best pivot for all that was seen, coded; None: nothing is better. `picture`: what `taken` was coded from."""
     current = Seen(picture, taken.scene)
     best = fittest(seen, current)
-    first = taken.data if best is current else encode_face(best.picture, best.scene.face, len(taken.data))
-    apart = np.abs(decode_pivot(first).astype(np.int32) - best.picture).mean()
+    is_same = best is current
+    if is_same and max_bytes < WORTH * len(taken.data):
+        return None
+    first = taken.data if is_same else encode_face(best.picture, best.scene.face, len(coarsest(taken.data)))
+    apart = np.abs(decode_pivot(coarsest(first)).astype(np.int32) - best.picture).mean()
     data = first if apart <= NEAR else add_difference(first, best.picture, max_bytes)
-    with_lids = lidded(data, best, seen, usual_opening(seen) if len(seen) >= FEWEST else 0.0)
-    if data == taken.data and (with_lids is None or taken.gate is not None):
-        return None  # nothing more is in it
-    data, gate = (data, None) if with_lids is None else with_lids
-    return Finer(_changed(taken, data, best.scene, gate), best.picture)
+    gate = taken.gate if is_same else None
+    if gate is None:
+        with_lids = lidded(data, best, seen, usual_opening(seen) if len(seen) >= FEWEST else 0.0)
+        data, gate = (data, None) if with_lids is None else with_lids
+    return None if data == taken.data else Finer(_changed(taken, data, best.scene, gate), best.picture)
 
 
 def blinking(taken: Taken, picture: Picture, blink: Sequence[Seen], usual: float) -> Finer | None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +17,13 @@ from facewire.encoding import Encoding
 from facewire.face.box import FaceBox
 from facewire.face.mesh import LEFT_EYE, OVAL, RIGHT_EYE, Landmarks
 from facewire.face.pose import HeadPose
-from facewire.finer import LEAST_SECONDS, STAYED
+from facewire.finer import CLOSER, LEAST_SECONDS, STAYED
 from facewire.keyframes import CODED_SIZE
 from facewire.ladder import shaped
 from facewire.lids import MAX_BYTES
 from facewire.networks import ENCODER, Networks, open_networks
 from facewire.pivots import Limits, PivotPolicy, Scene
-from facewire.profiles import profile
+from facewire.profiles import Profile, profile
 from facewire.types import Between, Bundle, Crop, Epoch, Frame, KeypointFrame, Message, Picture, PivotSlice
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.keypoints import from_grid
@@ -132,11 +133,12 @@ class Bench:
         unlike: float = float("inf"),  # the camera's picture swings: off where it is not what is tested
         models: Path | None = None,  # of the networks that fit deformations
         beside: Executor | None = None,
+        link: Profile = LINK,
     ) -> None:
         self.keypoints, self.faces, self.head = Keypoints(), Faces(), Head()
         self.shape = SHAPE
         self.fed = 0
-        link = replace(LINK, skip=skip, bundle_frames=bundle_frames)
+        link = replace(link, skip=skip, bundle_frames=bundle_frames)
         sessions = {} if models is None else open_networks(models, names=ENCODER).sessions
         if models is not None:
             link = replace(link, live_deformation=2, live_deformation_bytes=200.0)
@@ -326,9 +328,9 @@ def test_on_a_link_the_old_epoch_goes_on_until_the_pivot_is_out() -> None:
     assert epochs_of(bench.feed(2))[0].pivot_id == pending
 
 
-def noisy(number: int, shape: tuple[int, int, int] = SHAPE) -> Picture:
+def noisy(number: int, shape: tuple[int, int, int] = SHAPE, seed: int = 1) -> Picture:
     """A picture that no coder makes small."""
-    return np.random.default_rng(1).integers(0, 255, shape, np.uint8)
+    return np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
 
 
 @pytest.fixture
@@ -347,7 +349,7 @@ def stays(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
-def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
+def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     first, finer = stays.encoding.in_use
     assert stays.encoding.lasting == [first]  # who starts again must not animate what nobody has as a whole
     numbers = [frame.number for frame in frames_of(stays.feed(50))]
@@ -360,8 +362,9 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
     assert stays.encoding.lasting == [finer]
     # Once, and a head that turns back finds the finer one.
     assert not of(PivotSlice, stays.feed(300))
-    for yaw in (30.0, 0.0):
+    for yaw, seed in ((30.0, 2), (0.0, 1)):
         stays.head.yaw = yaw
+        monkeypatch.setattr(sys.modules[__name__], "camera", partial(noisy, seed=seed))
         stays.feed(60)
         assert stays.encoding.pending is not None
         stays.encoding.pivot_sent(stays.encoding.pending)
@@ -369,6 +372,24 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench) -> None:
     assert epoch.pivot_id == finer.pivot_id
     counters = stays.encoding.counters
     assert (counters.pivots, counters.finer, counters.reuses) == (2, 1, 1)
+
+
+def test_where_a_better_picture_is_long_to_wait_for_the_same_one_comes_closer_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "camera", noisy)
+    narrow = replace(LINK, pivot_interval=10.0, finer_bytes=12_000)
+    bench = Bench(paced=True, link=narrow)
+    seconds, totals = [], []
+    for _ in range(800):
+        for part in of(PivotSlice, bench.feed(1))[:1]:
+            seconds.append(bench.fed / 25)
+            totals.append(part.total)
+            assert part.pivot_id == bench.encoding.pending
+            bench.encoding.pivot_sent(part.pivot_id)
+    assert seconds == pytest.approx([0, LEAST_SECONDS, STAYED * narrow.pivot_interval], abs=0.2)
+    for total, most in zip(totals, (narrow.pivot_bytes, CLOSER * narrow.pivot_bytes, narrow.finer_bytes), strict=True):
+        assert 0.8 * most < total <= most
 
 
 def blink(bench: Bench, openness: float = 0.05) -> list[Message]:

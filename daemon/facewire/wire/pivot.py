@@ -141,10 +141,10 @@ def add_mouth(data: bytes, place: Place | None) -> bytes:
 
 
 def add_difference(data: bytes, picture: Picture, max_bytes: int, speed: int = FINAL_SPEED) -> bytes:
-    """A coded pivot of `picture` that goes on finer behind its own bytes, in `max_bytes` bytes in all at most. Raises
-    ValueError like encode_pivot."""
-    parts = extras.split(data).coarse
-    bare = parts.bytes()
+    """A coded pivot of `picture` that goes on finer behind its coarse one's bytes, in `max_bytes` bytes in all at most,
+    shut eyes aside, which stay. Raises ValueError like encode_pivot."""
+    parts = extras.split(data)
+    bare = parts.coarse.bytes()
     coarse = _still(parts.still)
     reach = float(np.percentile(np.abs(picture.astype(np.int32) - coarse), ALL_BUT))
     gain = int(np.clip(difference.MIDDLE / max(reach, 1.0), 1, MOST_GAIN))

@@ -85,7 +85,7 @@ def test_how_it_begins(data: bytes, shorter: list[bytes]) -> None:
 
 
 def test_a_second_one_takes_the_first_ones_place() -> None:
-    assert add_difference(with_lids(FINER), picture(), 6000) == FINER
+    assert add_difference(with_lids(FINER), picture(), 6000) == with_lids(FINER)
 
 
 @pytest.mark.parametrize("gain", [0, difference.MOST_GAIN + 1, 255])
