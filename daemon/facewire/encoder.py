@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
-from facewire import memory
 from facewire.acquaintance import Acquaintances
 from facewire.config import EncoderConfig
 from facewire.economy import Economy, still_bytes
@@ -254,7 +253,6 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     import cv2
 
     cv2.setNumThreads(1)
-    memory.return_pictures()
     profile = config.link()
     rate = profile.ceiling_kbps * 1000 / 8
     link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=SEND_BUFFER, rate=rate)
