@@ -12,11 +12,12 @@ Networks whose output goes over the wire are never touched: keypoints must mean 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,19 @@ class Quantised:
     db: float
 
 
+@contextlib.contextmanager
+def _unadvised() -> Iterator[None]:
+    """The quantiser advises, by the root logger, a step that was taken."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+
+
+@_unadvised()
 def quantised(entry: NetworkEntry, feeds: Sequence[Feed], target: float = TARGET) -> Quantised:
     """A network in INT8 within `target` dB of fp32 (over feeds that calibration did not see); FacewireError if it
     cannot get there."""
@@ -72,7 +86,6 @@ def quantised(entry: NetworkEntry, feeds: Sequence[Feed], target: float = TARGET
         def get_next(self) -> Feed | None:
             return next(self.feeds, None)
 
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises a step that was taken
     with tempfile.TemporaryDirectory(prefix="facewire-int8-") as folder:
         ready = Path(folder, "ready.onnx")
         quant_pre_process(str(entry.file), str(ready), skip_symbolic_shape=True)
