@@ -331,7 +331,11 @@ class Sending:
         if self._begun[0] != pivot_id:
             self._begun = (pivot_id, beginnings(data))
         coming = {preview.pivot_id for preview in one.previews}
-        return next((n for begun, n in self._begun[1] if not one.lacks(begun) or begun in coming), 0)
+
+        def will_have(begun: bytes) -> bool:
+            return not one.lacks(begun) or begun in coming or one.outbox.holds(begun)
+
+        return next((length for begun, length in self._begun[1] if will_have(begun)), 0)
 
     def _hear(self, peer: Peer, report: Report, now: float) -> None:
         receiver = self.receivers.get(peer.identity)
