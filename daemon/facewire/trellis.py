@@ -9,7 +9,7 @@ each is cheapest beside the others of the time before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -55,11 +55,11 @@ def _paths(exact: _Float, weights: _Float, price: float, shape: tuple[int, ...])
     places = np.clip(changes, -ESCAPE, ESCAPE) + ESCAPE
     for _ in range(AGAIN if price and len(errors) > 1 else 0):
         bits = change_bits(np.diff(whole.reshape(-1, *shape), axis=0))
-        whole = levels[_cheapest(errors, [price * of.reshape(-1, of.shape[-1])[:, places] for of in bits])]
+        whole = levels[_cheapest(errors, (price * of.reshape(-1, of.shape[-1])[:, places] for of in bits))]
     return whole
 
 
-def _cheapest(errors: _Float, moves: Sequence[_Float]) -> _Whole:
+def _cheapest(errors: _Float, moves: Iterable[_Float]) -> _Whole:
     """The path of each value that costs least: which of its levels in each frame, [frames, values]. errors: [frames,
     values, levels]; moves: from each frame to the next [values or nothing, from, to]."""
     total, origins = errors[0], []

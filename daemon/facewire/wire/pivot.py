@@ -33,7 +33,7 @@ PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
 takes eight times as long, and what is shown has 8 % less LPIPS at equal bytes."""
 FULL_ENOUGH, PATIENTLY = (0.93, 0.75, 0.0), (0.98, 0.96, 0.0)
 """A pivot that fills this part of its allowance is not worth another attempt, after the first, second and third one."""
-ALL_BUT, MOST_GAIN = 99.9, 6
+ALL_BUT, HIGHEST_GAIN = 99.9, 6
 """A difference's gain spares all but the largest values, in percent. Gains of 3 to 8 are within 2 % of each other's
 LPIPS (docs/training.md)."""
 LIDS_QUALITIES = (60, 50, 40, 30, 20)
@@ -147,7 +147,7 @@ def add_difference(data: bytes, picture: Picture, max_bytes: int, speed: int = F
     bare = parts.coarse.bytes()
     coarse = _still(parts.still)
     reach = float(np.percentile(np.abs(picture.astype(np.int32) - coarse), ALL_BUT))
-    gain = int(np.clip(difference.MIDDLE / max(reach, 1.0), 1, MOST_GAIN))
+    gain = int(np.clip(difference.MIDDLE / max(reach, 1.0), 1, HIGHEST_GAIN))
     coded = bytes([gain]) + encode_pivot(difference.of(coarse, picture, gain), max_bytes - len(bare) - 2, speed)
     return parts._replace(difference=coded).bytes()
 

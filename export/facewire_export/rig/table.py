@@ -83,12 +83,12 @@ def _others(result: dict[str, Any]) -> list[str]:
 
 
 def _growth(memory: dict[str, Any], whose: str) -> str:
-    """What a daemon grows by, as a part of a sentence; older results know no error."""
+    """What a daemon grows by, as a part of a sentence; older results know no error, and are of a life's second half."""
     slope, error = memory.get(f"{whose}slope_mb_per_hour"), memory.get(f"{whose}slope_error_mb_per_hour")
     if slope is None:
         return ""
-    spread = "" if error is None else f" +- {error:.2f}"
-    return f", {slope:+.2f}{spread} of its own" if whose else f", {slope:+.2f}{spread} MB an hour once it is warm"
+    spread, when = ("", "over its second half") if error is None else (f" +- {error:.2f}", "once it is warm")
+    return f", {slope:+.2f}{spread} " + ("of its own" if whose else f"MB an hour {when}")
 
 
 def _books(name: str, found: dict[str, Any]) -> str:

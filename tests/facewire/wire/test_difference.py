@@ -14,7 +14,7 @@ from facewire.errors import PacketError
 from facewire.wire import difference, extras
 from facewire.wire.mouth import Place
 from facewire.wire.pivot import (
-    MOST_GAIN,
+    HIGHEST_GAIN,
     add_difference,
     add_lids,
     add_mouth,
@@ -91,7 +91,7 @@ def test_a_second_one_takes_the_first_ones_place() -> None:
 @pytest.mark.parametrize("gain", [0, difference.MOST_GAIN + 1, 255])
 def test_gains_out_of_range_are_refused(gain: int) -> None:
     at = len(COARSE) + 1
-    assert 1 < FINER[at] <= MOST_GAIN
+    assert 1 < FINER[at] <= HIGHEST_GAIN
     with pytest.raises(PacketError, match="difference"):
         decode_pivot(FINER[:at] + bytes([gain]) + FINER[at + 1 :])
 
