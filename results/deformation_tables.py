@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
-from facewire.lookahead import open_lookahead
+from facewire.coding.lookahead import open_lookahead
 from facewire.profiles import PROFILES
 from facewire.sources import open_source
 from facewire.types import Bundle, GridDeformation

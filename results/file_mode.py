@@ -28,9 +28,9 @@ import cv2
 import torch
 
 from facewire import files
-from facewire.decoding import Decoding
+from facewire.coding.plan import Plan
 from facewire.networks import load_manifest, open_networks
-from facewire.plan import Plan
+from facewire.showing.decoding import Decoding
 from facewire.types import Bundle, Picture
 from facewire.wire.container import read_packets
 from facewire_export.lpips import load_lpips, to_tensor

@@ -11,7 +11,7 @@ keypoint network finds in every (skip + 1)-th frame; every clip is one epoch. Co
     packet  the same with the bundle's header, as it travels in a stream
     rms     how far sent points are off, pixels of 256
 
-for several dead zones (facewire.still). The tables come from the train clips; those of other people are honest.
+for several dead zones (facewire.coding.still). The tables come from the train clips; those of other people are honest.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
+from facewire.coding.still import DEAD_ZONE, settle
 from facewire.networks import load_manifest, load_network
-from facewire.planes import resized, to_planes
 from facewire.profiles import PROFILES
-from facewire.still import DEAD_ZONE, settle
+from facewire.showing.planes import resized, to_planes
 from facewire.types import Bundle, Epoch, GridPoints, KeypointFrame, Points
 from facewire.wire.bits import BitWriter
 from facewire.wire.keypoints import encode_frames, from_grid, to_grid

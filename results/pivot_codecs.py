@@ -32,9 +32,9 @@ import av
 import torch
 from PIL import Image
 
-from facewire.decoding import Decoding
-from facewire.keyframes import find_points
+from facewire.coding.keyframes import find_points
 from facewire.networks import Networks, load_manifest, open_networks
+from facewire.showing.decoding import Decoding
 from facewire.types import Bundle, Epoch, KeypointFrame, Picture, PivotSlice
 from facewire.wire import avif
 from facewire.wire.pivot import FINAL_SPEED, PATIENT_SPEED, content_id, decode_pivot, encode_pivot
@@ -154,7 +154,7 @@ def main() -> int:
             Epoch(0, 0, 0, name, 5, pivot.shape[0], 25.0, 0, networks.id, 0.0),
             Bundle(0, frames),
         )
-        with patch("facewire.animator.decode_whole", return_value=(pivot, None, None)):  # it was decoded already
+        with patch("facewire.showing.animator.decode_whole", return_value=(pivot, None, None)):
             shown = [rebuilt for message in messages for rebuilt in decoding.animator.push(message)]
         with torch.inference_mode():
             return float(np.mean([

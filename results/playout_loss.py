@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 
 from facewire.decoder import AHEAD, HURRY, LEAST_AHEAD
-from facewire.playout import Playout
+from facewire.showing.playout import Playout
 from facewire.types import ShownFrame
 
 FPS, SECONDS, SETTLED = 25.0, 620.0, 30.0

@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
 import av
 import cv2
 
-from facewire.encoding import Encoding, open_encoding
-from facewire.likeness import apart, look
-from facewire.lookahead import open_lookahead
-from facewire.pivots import Limits
+from facewire.coding.encoding import Encoding, open_encoding
+from facewire.coding.likeness import apart, look
+from facewire.coding.lookahead import open_lookahead
+from facewire.coding.pivots import Limits
 from facewire.profiles import profile
 from facewire.types import Bundle, Epoch, Frame, Message, Picture, PivotSlice
 from facewire.wire.packets import pack

@@ -96,7 +96,7 @@ def _decoder(options: argparse.Namespace) -> int:
         return sites.run(found)
     config = load_decoder(options.config[0] if options.config else None, given)
     logs.setup(config.log.level, options.debug)
-    from facewire.transport import open_link
+    from facewire.incoming.opening import open_link
 
     link = open_link(config)
     from facewire import decoder  # takes a while
@@ -157,7 +157,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _keygen(options: argparse.Namespace) -> int:
-    from facewire import keygen
+    from facewire.link import keygen
 
     return keygen.run(options.directory, options.add, options.next)
 

@@ -17,9 +17,9 @@ from typing import Any, TypeVar, cast
 
 from facewire import validators as v
 from facewire.errors import ConfigError, FacewireError
+from facewire.link.endpoint import is_loopback
 from facewire.names import PRECISIONS, PRESETS, PROVIDERS
 from facewire.profiles import PROFILES, Profile, profile
-from facewire.transport import is_loopback
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -24,19 +24,20 @@ from typing import Protocol
 import cv2
 
 from facewire.config import DecoderConfig, DecoderNetworkConfig
-from facewire.decoding import Decoding, Rebuilt
-from facewire.inbox import Inbox
+from facewire.incoming.inbox import Inbox
+from facewire.incoming.opening import open_link
+from facewire.incoming.reception import Receiver, Reception
+from facewire.link.subscriber import Subscriber
 from facewire.logs import Fault
 from facewire.networks import Networks, open_networks
-from facewire.playout import Playout
-from facewire.reception import Receiver, Reception
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier
+from facewire.showing.decoding import Decoding, Rebuilt
+from facewire.showing.playout import Playout
+from facewire.showing.slate import slate
 from facewire.sinks import SinkSet
-from facewire.slate import slate
 from facewire.status import DecoderStatus
 from facewire.trace import Trace, trace
-from facewire.transport import Subscriber, open_link
 from facewire.types import Picture
 from facewire.wire.pivot_store import PivotCache
 

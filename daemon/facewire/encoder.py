@@ -18,23 +18,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
-from facewire.acquaintance import Acquaintances
+from facewire.coding.encoding import Encoding, open_encoding
+from facewire.coding.pivots import Limits
+from facewire.coding.shelf import Shelf
 from facewire.config import EncoderConfig
-from facewire.economy import Economy, still_bytes
-from facewire.encoding import Encoding, open_encoding
-from facewire.hub import Hub
 from facewire.keeper import SourceKeeper
 from facewire.ledger import Ledger
+from facewire.link.acquaintance import Acquaintances
+from facewire.link.cost import Traffic
+from facewire.link.hub import Hub
 from facewire.logs import Fault
-from facewire.pivots import Limits
+from facewire.outgoing.economy import Economy, still_bytes
+from facewire.outgoing.sending import Link, Sending
 from facewire.profiles import Profile
 from facewire.record import Recorder, recorder
-from facewire.sending import Link, Sending
 from facewire.service import Notifier
-from facewire.shelf import Shelf
 from facewire.status import EncoderStatus
 from facewire.trace import Trace, trace
-from facewire.transport import Traffic
 from facewire.types import Frame, Message
 
 log = logging.getLogger(__name__)

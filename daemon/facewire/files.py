@@ -30,7 +30,7 @@ MAX_HELD_SECONDS = 900.0
 
 
 class Encoder(Protocol):
-    """The steps of facewire.lookahead.Lookahead (or facewire.encoding.Encoding) that a file needs."""
+    """The steps of facewire.coding.lookahead.Lookahead (or facewire.coding.encoding.Encoding) that a file needs."""
 
     def push(self, frame: Frame) -> list[Message]: ...
 
@@ -38,7 +38,7 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """The steps of facewire.decoding.Decoding that a file needs."""
+    """The steps of facewire.showing.decoding.Decoding that a file needs."""
 
     def push(self, message: Message) -> Iterator[ShownFrame]: ...
 
@@ -60,7 +60,7 @@ def compress(
     """Code a video (a path or a source SPEC) into a .fw file; returns what it costs, written to `report` as JSON too.
 
     profile: see facewire.profiles; skip: 0-3, None for the profile's; pivots: "adaptive" or "first".
-    encoder: makes the encoding steps for a profile and a frame rate (default: facewire.lookahead.Lookahead).
+    encoder: makes the encoding steps for a profile and a frame rate (default: facewire.coding.lookahead.Lookahead).
     append: go on with a .fw file that is there (the report is about what was added). keypoints: "bare" without
     deformations, "raw" by 8 bytes each besides, as in the paper.
     Ctrl-C ends the file cleanly and raises FacewireError. Raises ConfigError, SourceError, ModelError, ContainerError.
@@ -128,7 +128,7 @@ def decompress(
 
     As many pictures come out as went in: before the first keypoint frame the first picture stands, over losses the
     last one. start: seconds to leave out, found by the file's index. decoder: the decoding steps (default:
-    facewire.decoding.Decoding).
+    facewire.showing.decoding.Decoding).
     Ctrl-C ends the video cleanly and raises FacewireError. Raises ContainerError, SinkError, ModelError.
     """
     source, out = Path(source), Path(out)
@@ -228,7 +228,7 @@ def _why_empty(path: Path, decoding: Decoder) -> str:
 
 
 def _encoder(profile: Profile, fps: float, models: str, pivots: str, first: int) -> Encoder:
-    from facewire.lookahead import open_lookahead
+    from facewire.coding.lookahead import open_lookahead
 
     return open_lookahead(profile, models, fps, 2, pivots, first)
 
@@ -239,7 +239,7 @@ def _same_rate(path: Path, fps: float, append: bool) -> None:
 
 
 def _decoder(models: str, size: int, threads: int) -> Decoder:
-    from facewire.decoding import Decoding
     from facewire.networks import open_networks
+    from facewire.showing.decoding import Decoding
 
     return Decoding(open_networks(models, threads), size)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from facewire.decoding import Counters
-from facewire.keyframes import EncodingCounters
+from facewire.coding.keyframes import EncodingCounters
 from facewire.ledger import Costs
-from facewire.playout import PlayoutCounters
-from facewire.transport import Traffic
+from facewire.link.cost import Traffic
+from facewire.showing.decoding import Counters
+from facewire.showing.playout import PlayoutCounters
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def network_stage(models: str, name: str, threads: int, seconds: float) -> dict[
 
 def upscaling_stage(models: str, size: int, seconds: float) -> dict[str, Any]:
     """A whole shown picture: bicubic, patches through the network, blended, back to uint8."""
-    from facewire.upscale import Upscaler
+    from facewire.showing.upscale import Upscaler
 
     manifest = load_manifest(models)
     session = load_network("upscaler", manifest, 1, "cpu") if "upscaler" in manifest.networks else None

@@ -2,9 +2,10 @@
 
     picture [N, 3, 256, 256] -> bicubic -> upscaler over the whole picture -> bytes [N, 512, 512, 3]
 
-On a CPU the upscaler runs patch by patch, because a patch stays in the cache (facewire.upscale). On a GPU patches would
-be launches and copies for nothing, and the picture would come home as floats three times its size. Made of the
-upscaler's own graph, whose only sizes are those of its reshapes; held against the patch-wise picture before it is kept.
+On a CPU the upscaler runs patch by patch, because a patch stays in the cache (facewire.showing.upscale). On a GPU
+patches would be launches and copies for nothing, and the picture would come home as floats three times its size. Made
+of the upscaler's own graph, whose only sizes are those of its reshapes; held against the patch-wise picture before it
+is kept.
 """
 
 from __future__ import annotations

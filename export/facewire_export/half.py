@@ -25,7 +25,7 @@ from facewire.errors import FacewireError
 from facewire.networks import Networks, load_manifest, open_networks
 from facewire.networks.manifest import NetworkEntry
 from facewire.networks.session import host
-from facewire.upscale import Upscaler
+from facewire.showing.upscale import Upscaler
 from facewire_export import finisher, variants
 from facewire_export.metrics import psnr
 from facewire_export.parity import decibels, is_place

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from facewire.errors import FacewireError
 from facewire.networks import Networks
-from facewire.planes import resized, to_planes
+from facewire.showing.planes import resized, to_planes
 from facewire.sinks.rtsp import RtspSink
 from facewire.sinks.spec import RtspSpec
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
@@ -129,8 +129,8 @@ def _encoded(sink: RtspSink | None) -> int:
 def _decoder_fps(
     models: str, spec: str, size: int, workers: int, seconds: float, sink: RtspSink | None
 ) -> dict[str, Any]:
-    from facewire.decoding import Decoding
     from facewire.networks import open_networks
+    from facewire.showing.decoding import Decoding
 
     networks = open_networks(models, 1)
     messages = stream_of(networks, pictures_of(spec, 251))
@@ -198,7 +198,7 @@ def wide_clip(spec: str, path: Path, frames: int, width: int = 1280, height: int
 
 def encoder_fps(models: str, clip: str, profile_name: str, seconds: float) -> dict[str, Any]:
     """Camera frames a second of decoding the clip, finding the face, keypoints, pivots and packing."""
-    from facewire.encoding import open_encoding
+    from facewire.coding.encoding import open_encoding
     from facewire.profiles import profile
     from facewire.wire.packets import pack
 

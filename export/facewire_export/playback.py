@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from facewire.decoding import Animator
 from facewire.errors import PacketError
 from facewire.networks import Networks
-from facewire.planes import Planes
+from facewire.showing.decoding import Animator
+from facewire.showing.planes import Planes
 from facewire.types import Epoch, Message, Picture, PivotSlice
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.pivot import PivotCache, decode_pivot

@@ -15,11 +15,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from facewire.decoding import Decoding
 from facewire.errors import FacewireError
 from facewire.networks import Networks, Session
 from facewire.networks.manifest import Shape
 from facewire.networks.session import host
+from facewire.showing.decoding import Decoding
 from facewire.types import Message, Picture
 from facewire_export.pipelines import pictures_of, stream_of
 

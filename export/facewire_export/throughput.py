@@ -29,13 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from facewire.decoding import Decoding
 from facewire.errors import FacewireError
 from facewire.names import PROVIDERS
 from facewire.networks import Networks, gpu, load_manifest, open_networks
 from facewire.networks.choice import PROBES
 from facewire.networks.session import host
 from facewire.networks.sharing import Shared, shared
+from facewire.showing.decoding import Decoding
 from facewire.types import Epoch, Message
 from facewire_export.machine import describe
 from facewire_export.parity import parity

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from facewire import cli, names, transport
+from facewire import cli, names
+from facewire.coding.pivots import PRESETS
 from facewire.errors import SourceError
+from facewire.incoming import opening
 from facewire.networks.choice import PROBES
-from facewire.pivots import PRESETS
 from facewire.profiles import PROFILES
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +138,7 @@ def test_options_reach_the_daemons(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     fake(monkeypatch, "encoder", run=run)
     fake(monkeypatch, "decoder", run=run)
-    monkeypatch.setattr(transport, "open_link", lambda config: config.connect)
+    monkeypatch.setattr(opening, "open_link", lambda config: config.connect)
     settings = tmp_path / "e.toml"
     settings.write_text('source = "file:x.mp4"\nbind = "tcp://0.0.0.0:7"\n')
     assert cli.main(["encoder", "-c", str(settings), "--source", "sample:", "--profile", "lan"]) == 0

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from tests.facewire.told import Told
 
 from facewire.decoder import Decoder
-from facewire.decoding import Decoding
 from facewire.errors import ModelError
+from facewire.link.cost import Traffic
 from facewire.networks import Networks, open_networks
-from facewire.playout import Playout
-from facewire.slate import slate
-from facewire.transport import Traffic
+from facewire.showing.decoding import Decoding
+from facewire.showing.playout import Playout
+from facewire.showing.slate import slate
 from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, ShownFrame
 from facewire.wire.packets import pack
 from facewire.wire.pivot import content_id, encode_pivot
@@ -333,7 +333,7 @@ def test_only_garbage_is_a_fault_that_says_so(
 
 
 def test_a_pivot_that_never_came_is_asked_for(networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facewire.patience.ASK_SECONDS", 0.2)
+    monkeypatch.setattr("facewire.incoming.patience.ASK_SECONDS", 0.2)
     with Daemon(networks) as daemon:
         daemon.link.arrive(epoch(networks), bundle(range(0, 6, 2)))
         daemon.wait(lambda: any(report.wants for report in daemon.link.reports), "the pivot is asked for")

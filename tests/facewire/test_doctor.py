@@ -147,7 +147,7 @@ def test_tcp_matters_where_the_link_leaves_the_machine(tmp_path: Path, monkeypat
 
 
 def test_keys(tmp_path: Path) -> None:
-    from facewire.keygen import generate
+    from facewire.link.keygen import generate
 
     assert states(connection.keys(encoder(tmp_path, curve__keys=str(tmp_path / "k")))) == [BAD]
     generate(tmp_path / "k")

@@ -9,23 +9,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from tests.facewire.test_encoding import Bench, camera
+from tests.facewire.coding.test_encoding import Bench, camera
 
+from facewire.coding.keyframes import EncodingCounters
 from facewire.config import load_encoder
 from facewire.encoder import Encoder, run
 from facewire.errors import ConfigError, FacewireError
-from facewire.hub import Arrival, Hub, HubCounters, Peer
-from facewire.keyframes import EncodingCounters
+from facewire.link.cost import Traffic
+from facewire.link.hub import Arrival, Hub, HubCounters, Peer
+from facewire.link.subscriber import Subscriber
+from facewire.link.wires import Totals
 from facewire.profiles import profile
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier
 from facewire.status import EncoderStatus
-from facewire.transport import Subscriber, Traffic
 from facewire.types import Bundle, Epoch, Frame, Message, PivotSlice
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.packets import Parser
 from facewire.wire.returns import Report, pack_report
-from facewire.wires import Totals
 
 LINK = replace(profile("lan"), bundle_frames=2, announce_interval=0.5)
 

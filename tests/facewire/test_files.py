@@ -11,10 +11,10 @@ import pytest
 from tests.facewire.wire.samples import head
 
 from facewire import files, inspect
-from facewire.decoding import Decoding
 from facewire.errors import ContainerError, FacewireError, ModelError, SinkError, SourceError
 from facewire.networks import open_networks
 from facewire.profiles import Profile
+from facewire.showing.decoding import Decoding
 from facewire.types import Bundle, Epoch, Frame, KeypointFrame, Message, Picture, ShownFrame
 from facewire.wire.container import Reader, Record
 from facewire.wire.keypoints import to_grid

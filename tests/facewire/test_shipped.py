@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facewire.decoding import Decoding
 from facewire.networks import ENCODER, load_manifest, open_networks
 from facewire.networks.manifest import MANIFEST, Manifest
-from facewire.planes import resized, to_planes
+from facewire.showing.decoding import Decoding
+from facewire.showing.planes import resized, to_planes
 from facewire.types import Bundle, Epoch, KeypointFrame, PivotSlice
 from facewire.wire.keypoints import to_grid
 from facewire.wire.pivot import content_id, decode_pivot, encode_pivot

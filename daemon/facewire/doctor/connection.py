@@ -6,11 +6,11 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from facewire.curve import AllowList, load_pair, load_servers
 from facewire.doctor.findings import BAD, NOTE, OK, Finding, Machine
 from facewire.errors import ConfigError
-from facewire.kernel import shortcomings
-from facewire.transport import is_loopback
+from facewire.link.curve import AllowList, load_pair, load_servers
+from facewire.link.endpoint import is_loopback
+from facewire.link.kernel import shortcomings
 
 
 def link(machine: Machine) -> Iterable[Finding]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facewire.errors import MissingDependency, SinkError
-from facewire.planes import fitted
+from facewire.showing.planes import fitted
 from facewire.sinks.base import SinkStats, even
 from facewire.types import Picture
 

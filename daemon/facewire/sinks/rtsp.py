@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from facewire.errors import SinkError
-from facewire.planes import fitted
+from facewire.showing.planes import fitted
 from facewire.sinks import gst
 from facewire.sinks.base import SinkStats, even
 from facewire.sinks.encoders import best_encoder, bitrate

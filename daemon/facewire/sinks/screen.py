@@ -21,7 +21,7 @@ from pathlib import Path
 
 import facewire
 from facewire.errors import SinkError
-from facewire.planes import fitted
+from facewire.showing.planes import fitted
 from facewire.sinks import gst
 from facewire.sinks.base import SinkStats
 from facewire.sinks.feed import QUEUED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from facewire.transport import wire_bytes
+from facewire.link.cost import wire_bytes
 from facewire.types import Bundle, Epoch, Message, PivotSlice
 from facewire.wire.packets import payload_bytes
 
@@ -31,7 +31,7 @@ class Report:
     pivot_bytes: int
     total_bytes: int
     wire_bytes: int
-    """With IP, TCP and ZMTP headers and acknowledgements, computed (see facewire.transport)."""
+    """With IP, TCP and ZMTP headers and acknowledgements, computed (see facewire.link.subscriber)."""
     peak_bytes: int
     """Most of those in any PEAK_SECONDS."""
 

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facewire.encoding import Encoding, open_encoding
+from facewire.coding.encoding import Encoding, open_encoding
+from facewire.coding.lookahead import Lookahead, open_lookahead
+from facewire.coding.pivots import Limits
 from facewire.errors import FacewireError
-from facewire.lookahead import Lookahead, open_lookahead
 from facewire.networks import Networks, load_manifest
-from facewire.pivots import Limits
-from facewire.planes import Planes, to_picture
 from facewire.profiles import Profile
 from facewire.profiles import profile as profile_by_name
+from facewire.showing.planes import Planes, to_picture
+from facewire.showing.upscale import Upscaler
 from facewire.types import Frame, Message, Picture, PivotSlice
-from facewire.upscale import Upscaler
 from facewire.wire.container import read_packets
 from facewire.wire.pivot import beginnings, behind
 from facewire.wire.tally import Tally
@@ -148,7 +148,7 @@ def stream_of(messages: Sequence[Message], rate: dict[str, Any], profile: Profil
 
 
 class TorchPatches:
-    """The shipped upscaler's weights on windows of another side (a Session for facewire.upscale)."""
+    """The shipped upscaler's weights on windows of another side (a Session for facewire.showing.upscale)."""
 
     def __init__(self, models: str, side: int) -> None:
         manifest = load_manifest(models)

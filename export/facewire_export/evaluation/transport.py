@@ -9,8 +9,9 @@ Codecs travel as RTP over UDP over IPv4:
     RTCP by RFC 3550, section 6.3.1 and A.7, for one sender and one receiver: a report from each every 5 s, seldomer
     where that would be more than 5 % of the session
 
-Facewire travels as ZeroMQ over TCP, acknowledgements included (transport.wire_bytes), with the running epoch announced
-again and the decoder's reports (facewire.reporting) at their intervals. Neither is encrypted here, nothing is lost.
+Facewire travels as ZeroMQ over TCP, acknowledgements included (link.cost.wire_bytes), with the running epoch announced
+again and the decoder's reports (facewire.incoming.reporting) at their intervals. Neither is encrypted here, nothing is
+lost.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from facewire.incoming.reporting import LEAST_SECONDS, MOST_SECONDS, REPORT_COST, REPORT_SHARE
+from facewire.link.cost import wire_bytes
 from facewire.profiles import Profile
-from facewire.reporting import LEAST_SECONDS, MOST_SECONDS, REPORT_COST, REPORT_SHARE
-from facewire.transport import wire_bytes
 from facewire.types import Epoch, Message
 from facewire.wire.packets import pack
 

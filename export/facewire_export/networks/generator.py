@@ -174,7 +174,7 @@ class Generator(nn.Module):
     ) -> tuple[Tensor, Layers, Warped]:
         """pivot [B, 3, 256, 256], keypoints [B, 10, 2] of both frames -> picture, layers, what those were made from.
 
-        deformation [B, 2, 64, 64], half crops: what the sender adds to the displacement (facewire.deformation).
+        deformation [B, 2, 64, 64], half crops: what the sender adds to the displacement (facewire.showing.deformation).
         stretch [B, 9]: what it adds at the lips (see stretched).
         before: the displacement of the frame before, far away if there was none (see steadied).
         """

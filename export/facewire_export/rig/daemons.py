@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from facewire import keygen
 from facewire.child import Child
 from facewire.errors import FacewireError
+from facewire.link import keygen
 from facewire.networks.manifest import MANIFEST, default_directory
 from facewire_export.rig.measure import Recorded, read_trace
 from facewire_export.rig.scenario import Scenario

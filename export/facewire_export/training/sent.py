@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facewire.album import Seen, fit
-from facewire.animator import Animator
-from facewire.deformation import Fitter, Movement, displacements, fit_bundle
+from facewire.coding.album import Seen, fit
+from facewire.coding.keyframes import bundle, find_points
+from facewire.coding.lips import Lips, encode_face, spoken
+from facewire.coding.pivots import Scene
+from facewire.coding.still import calmed
+from facewire.coding.trellis import deformed
 from facewire.face.mesh import Landmarks
-from facewire.keyframes import bundle, find_points
-from facewire.lips import Lips, encode_face, spoken
 from facewire.networks import SENDER, Networks, Session, load_manifest, open_networks
-from facewire.pivots import Scene
-from facewire.still import calmed
-from facewire.trellis import deformed
+from facewire.showing.animator import Animator
+from facewire.showing.deformation import Fitter, Movement, displacements, fit_bundle
 from facewire.types import Bundle, Epoch, Message, Picture
 from facewire.wire.keypoints import to_grid
 from facewire.wire.packets import MAX_SLICE_BYTES

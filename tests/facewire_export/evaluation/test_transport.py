@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facewire.incoming.reporting import REPORT_COST
+from facewire.link.cost import wire_bytes
 from facewire.profiles import profile
-from facewire.reporting import REPORT_COST
-from facewire.transport import wire_bytes
 from facewire.types import Bundle, Epoch, KeypointFrame
 from facewire.wire.packets import pack
 from facewire_export.evaluation.transport import RTCP_PACKETS, rtcp, rtp, zeromq

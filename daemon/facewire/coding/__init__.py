@@ -1,0 +1,1 @@
+"""From the camera's pictures to keypoint frames and pivots."""

@@ -1,0 +1,1 @@
+"""What the screen device receives, and what it says of that."""

@@ -1,0 +1,1 @@
+"""What the camera device sends, to whom and when, under a ceiling."""

@@ -1,0 +1,1 @@
+"""From keypoint frames and pivots to pictures at a steady rate."""
