@@ -283,13 +283,13 @@ class Hub:
             if heard["event"] == zmq.EVENT_ACCEPTED:
                 self._wires.accept(fd, now)
             elif heard["event"] == zmq.EVENT_LISTENING:
-                tcp.offer_fast_open(fd, self._port)
+                self._wires.listens(fd)
             elif heard["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._shaken = now
                 self._follow(self._wires.strangers)
             elif heard["event"] == zmq.EVENT_DISCONNECTED or heard["event"] == zmq.EVENT_CLOSED:
                 self._wires.end(fd)
-        self._wires.refuse_late(now)
+        self._wires.guard(now)
 
     def _follow(self, strangers: list[Wire]) -> None:
         """Somebody's handshake is done. If his key is that of a receiver that fell silent, this is most likely he: what

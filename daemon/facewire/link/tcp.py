@@ -80,7 +80,7 @@ class Connection:
 
 
 @contextlib.contextmanager
-def _borrowed(fd: int, port: int) -> Iterator[socket.socket | None]:
+def borrowed(fd: int, port: int) -> Iterator[socket.socket | None]:
     """The socket behind a descriptor, None if it is not ours any more. It is not closed afterwards."""
     try:
         borrowed = socket.socket(fileno=fd)
@@ -99,7 +99,7 @@ def _borrowed(fd: int, port: int) -> Iterator[socket.socket | None]:
 
 def look(fd: int, port: int) -> Connection | None:
     """The connection's state; None where it is none of ours (closed, or not TCP). port: its local port."""
-    with _borrowed(fd, port) as own:
+    with borrowed(fd, port) as own:
         if own is None:
             return None
         try:
@@ -140,7 +140,7 @@ def look(fd: int, port: int) -> Connection | None:
 def limit_backoff(fd: int, port: int, seconds: float) -> bool:
     """Repeat what is lost at least every so many seconds, however often it got lost before: without this a connection
     that saw an outage of 30 s sleeps on for as long again (RFC 6298, 5.5). False where the kernel cannot."""
-    with _borrowed(fd, port) as own:
+    with borrowed(fd, port) as own:
         if own is None:
             return False
         try:
@@ -156,7 +156,7 @@ def hold_on(fd: int, port: int) -> None:
     Each of the kernel's own attempts counts, and after tcp_retries2 of them (15) it gives up, whatever TCP_USER_TIMEOUT
     says; with the pauses that `limit_backoff` allows that is 18 s. So they get longer, and attempts come from here,
     uncounted."""
-    with _borrowed(fd, port) as own:
+    with borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, RTO_MAX_MS, round(1000 * LONGEST_BACKOFF))
@@ -169,7 +169,7 @@ def prepare(fd: int, port: int) -> None:
     its timeout at once, which is little more than a round trip where these are alike. And congestion control is BBR
     where this process may use it (else the system's): what Reno and CUBIC make of a loss in twenty is a window of one
     packet, in which bundles wait for each other."""
-    with _borrowed(fd, port) as own:
+    with borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, THIN_LINEAR_TIMEOUTS, 1)
@@ -183,7 +183,7 @@ def prepare(fd: int, port: int) -> None:
 def gather(fd: int, port: int, on: bool) -> None:
     """What is written from now on waits for more, for as long as the kernel lets it (0.2 s); off: it goes. Each packet
     that is saved is 40 bytes."""
-    with _borrowed(fd, port) as own:
+    with borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
@@ -197,7 +197,7 @@ def offer_fast_open(fd: int, port: int) -> None:
     when it needs one. Made-up addresses are bounded instead: MAX_FAST_OPEN at a time, each ends by itself, and until
     the sender has answered, the kernel repeats TCP's own first answer to him and nothing else.
     """
-    with _borrowed(fd, port) as own:
+    with borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, MAX_FAST_OPEN)
@@ -231,7 +231,7 @@ def _name(fd: int, own: bool) -> tuple[str, int] | None:
 
 def cut(fd: int, port: int) -> None:
     """End a connection of ours, for good: what was on its way is not repeated. libzmq notices and cleans up."""
-    with _borrowed(fd, port) as own:
+    with borrowed(fd, port) as own:
         if own is not None:
             with contextlib.suppress(OSError):
                 own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

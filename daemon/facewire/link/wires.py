@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from facewire.link import tcp
+from facewire.link.door import Door
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Wires:
 
     def __init__(self, port: int, rate: float, gone: Callable[[int], None]) -> None:
         self._port, self._rate, self._gone = port, rate, gone
+        self._door = Door(port, rate)
         self._open: dict[int, Wire] = {}
         self._ended = Totals()
         self._quick = True
@@ -86,11 +88,17 @@ class Wires:
     def know(self, fd: int, address: str, now: float) -> None:
         """Somebody behind it has said who he is."""
         self._open.setdefault(fd, Wire(fd, address, now)).known = True
+        self._door.known(fd)
+
+    def listens(self, fd: int) -> None:
+        """The encoder's listener has this number from now on."""
+        self._door.opened(fd)
 
     def accept(self, fd: int, now: float) -> None:
         """A connection has come."""
         self.end(fd)  # its number was used before
         self.accepted += 1
+        self._door.entered(fd)
         wire = self._open[fd] = Wire(fd, tcp.remote_address(fd), now)
         tcp.prepare(fd, self._port)
         strangers = self.strangers
@@ -105,10 +113,12 @@ class Wires:
         wire = self._open.pop(fd, None)
         if wire is not None:
             self._ended = self._ended.plus(wire)
+            self._door.left(fd)
             self._gone(fd)
 
-    def refuse_late(self, now: float) -> None:
-        """End those that have been strangers for too long."""
+    def guard(self, now: float) -> None:
+        """End those that have been strangers for too long; keep more of them out while there are many."""
+        self._door.look(now)
         for wire in self.strangers:
             if now - wire.since > HANDSHAKE_SECONDS + 5:
                 self._refuse(wire)

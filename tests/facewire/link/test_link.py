@@ -20,6 +20,7 @@ from facewire.errors import ConfigError
 from facewire.link import hub as hub_module
 from facewire.link import tcp
 from facewire.link.acquaintance import routing_name
+from facewire.link.door import ROOM
 from facewire.link.hub import FLOOD, MAX_RECEIVERS, MAX_REPORT, Hub, Peer
 from facewire.link.subscriber import Subscriber
 from facewire.link.wires import MAX_STRANGERS_EACH
@@ -212,6 +213,24 @@ def test_strangers_are_limited_and_the_good_one_does_not_notice() -> None:
         for peer in held:
             peer.close()
         assert until(lambda: not hub.poll() and hub.strangers == 0 and list(hub.peers) == [identity])
+
+
+def test_a_crowd_of_strangers_is_kept_outside() -> None:
+    hub = Hub("tcp://127.0.0.1:*", rate=1000.0)
+    subscriber = Subscriber(hub.endpoint)
+    identity = introduce(hub, subscriber)
+    crowd = [socket.socket() for _ in range(10 * ROOM)]
+    for one in crowd:
+        one.setblocking(False)
+        one.connect_ex(("127.0.0.1", int(hub.endpoint.rsplit(":", 1)[1])))
+        hub.poll()
+        time.sleep(0.005)
+    assert ROOM <= hub.counters.connections - 1 < len(crowd) / 2
+    assert arrives(hub, identity, subscriber, b"still here")
+    for one in crowd:
+        one.close()
+    subscriber.close()
+    hub.close()
 
 
 def test_a_subscriber_drops_a_peer_that_sends_too_much() -> None:
