@@ -61,7 +61,8 @@ def originals() -> tuple[list[bytes], list[bytes]]:
     index = Index([Place(5, 900, 700), Place(50, 1900, 700)], [Place(5, 950), Place(50, 1950)], previous=300)
     others = [pack_report(Report(b"dev1", hello=True, have=(bytes(4), bytes(4)), wants=wants))]
     others += [pack_index(index, 5000) + bytes(4)]
-    pivots = [(GOLDEN / name).read_bytes() for name in ("pivot.av1", "pivot_lids.av1", "pivot_finer.av1")]
+    names = ("pivot", "pivot_lids", "pivot_finer", "pivot_large")
+    pivots = [(GOLDEN / f"{name}.av1").read_bytes() for name in names]
     others += [*pivots, *(add_mouth(pivot, Mouth((100, 160), (150, 164), -3)) for pivot in pivots)]
     return packets, others
 

@@ -154,7 +154,7 @@ def main() -> int:
             Epoch(0, 0, 0, name, 5, pivot.shape[0], 25.0, 0, networks.id, 0.0),
             Bundle(0, frames),
         )
-        with patch("facewire.showing.animator.decode_whole", return_value=(pivot, None, None)):
+        with patch("facewire.showing.animator.decode_whole", return_value=(pivot, None, None, None)):
             shown = [rebuilt for message in messages for rebuilt in decoding.animator.push(message)]
         with torch.inference_mode():
             return float(np.mean([

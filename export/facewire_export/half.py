@@ -232,7 +232,7 @@ def write(models: str, clips: Path | None = None, say: Callable[[str], None] = p
     """Write the fp16 variant of every network that the decoder runs."""
     manifest = fresh(models)
     networks = open_networks(manifest, provider="cpu", precision="fp32")
-    played = streams(networks, clips_in(clips, 2), 14)
+    played = streams(networks, clips_in(clips, 2), 14, large=True)
     recording = record(networks, played, 512, limit=3)
     for name, feeds in recording.feeds.items():
         # Runs of a network with a free batch may differ in it; their first pictures are enough.

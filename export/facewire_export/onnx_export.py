@@ -25,6 +25,7 @@ from facewire.networks.manifest import MANIFEST, PAIRED, VERSION
 from facewire_export.cost import count
 from facewire_export.networks.animator import animator
 from facewire_export.networks.background import Background
+from facewire_export.networks.blocks import upsample
 from facewire_export.networks.generator import Generator, Layers, PivotFeatures
 from facewire_export.networks.interpolator import Interpolator
 from facewire_export.networks.motion import Motion
@@ -214,6 +215,11 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         Graph(
             "interpolator", FlatInterpolator(),
             {"pivot": pivot, **between, "share": torch.tensor([0.5]), "stretch": stretch}, ("between",),
+        ),
+        Graph(
+            "composer", FlatInterpolator(),
+            {"pivot": upsample(pivot), **between, "share": torch.tensor([0.5]), "stretch": stretch},
+            ("between",),
         ),
         Graph("upscaler", Clamped(alone["upscaler"]), {"patch": torch.rand(2, 3, PATCH, PATCH)}, ("sharp",), True),
         Graph(

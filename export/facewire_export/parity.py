@@ -150,7 +150,7 @@ def parity(
             f"{manifest.directory}: there are only fp32 files; make others first: facewire-export quantize, half"
         )
     reference = open_networks(manifest, provider="cpu", precision="fp32")
-    played = streams(reference, clips_in(clips, most_clips), frames)
+    played = streams(reference, clips_in(clips, most_clips), frames, large=True)
     recording = record(reference, played, size, limit=4)
     wanted = [picture for stream in played for picture in shown(reference, stream, size)]
     found: dict[str, Any] = {}

@@ -25,13 +25,15 @@ from facewire.networks import Networks
 from facewire.showing.planes import resized, to_planes
 from facewire.sinks.rtsp import RtspSink
 from facewire.sinks.spec import RtspSpec
-from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice
+from facewire.types import Bundle, Epoch, KeypointFrame, Message, Picture
 from facewire.wire.keypoints import to_grid
-from facewire.wire.pivot import content_id, encode_pivot
+from facewire.wire.pivot import add_difference, content_id, encode_pivot, slices
 from facewire_export.timing import peak_memory_mb
 
 STEP = 0.5
 CODED = 256
+SLICE = 8000
+"""Bytes in a slice of its pivot."""
 PLAYER_SECONDS = 20.0
 """How long a player may take to come."""
 _PLAYER = """
@@ -73,14 +75,16 @@ def keypoints_of(networks: Networks, picture: Picture) -> NDArray[np.float32]:
     return np.asarray(network.run({"picture": planes})["keypoints"][0], np.float32)
 
 
-def stream_of(networks: Networks, pictures: Iterator[Picture], skip: int = 1) -> list[Message]:
-    """What an encoder sends for these pictures with one pivot and small bundles."""
+def stream_of(networks: Networks, pictures: Iterator[Picture], skip: int = 1, large: bool = False) -> list[Message]:
+    """What an encoder sends for these pictures with one pivot (large: at twice the coded size) and small bundles."""
     messages: list[Message] = []
     for number, picture in enumerate(pictures):
         if not messages:
             data = encode_pivot(square(picture, CODED), 4000)
+            if large:
+                data = add_difference(data, square(picture, 2 * CODED), 16_000)
             messages.append(Epoch(1, 0, 0, content_id(data), len(data), CODED, 25.0, skip, networks.id, STEP))
-            messages.append(PivotSlice(content_id(data), 0, len(data), data))
+            messages += slices(data, SLICE)
         if number % (skip + 1) == 0:
             grid = to_grid(keypoints_of(networks, picture), STEP)
             messages.append(Bundle(0, (KeypointFrame(number, grid),)))

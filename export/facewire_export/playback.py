@@ -10,7 +10,7 @@ import numpy as np
 
 from facewire.errors import PacketError
 from facewire.networks import Networks
-from facewire.showing.decoding import Animator
+from facewire.showing.animator import Animator, Feeds
 from facewire.showing.planes import Planes
 from facewire.types import Epoch, Message, Picture, PivotSlice
 from facewire.wire.assembler import PivotAssembler
@@ -20,7 +20,7 @@ from facewire.wire.pivot import PivotCache, decode_pivot
 @dataclass(frozen=True)
 class Played:
     """One frame at the coded size: `planes` float32 [1, 3, coded, coded] in 0..1, `pivot` uint8 [coded, coded, 3], None
-    until one is there. A held frame shares its planes with the one before."""
+    until one is there, large: see animator.Rebuilt. A held frame shares its planes with the one before."""
 
     number: int
     planes: Planes
@@ -28,6 +28,7 @@ class Played:
     interpolated: bool
     held: bool
     """Nothing came for this number: the last picture again."""
+    large: Feeds | None = None
 
 
 def enlarged(picture: Picture, size: int) -> Picture:
@@ -81,7 +82,8 @@ def play(messages: Iterable[Message], networks: Networks, frames: int | None = N
     for message in messages:
         pivots.push(message)
         for rebuilt in animator.push(message):
-            new = Played(rebuilt.number, rebuilt.planes, pivots.at(rebuilt.number), rebuilt.interpolated, False)
+            pivot = pivots.at(rebuilt.number)
+            new = Played(rebuilt.number, rebuilt.planes, pivot, rebuilt.interpolated, False, rebuilt.large)
             while due < rebuilt.number:
                 yield replace(last or new, number=due, held=True)
                 due += 1

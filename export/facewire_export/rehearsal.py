@@ -48,9 +48,14 @@ def clips_in(place: Path | None, most: int) -> list[str]:
     return [f"file:{found[index * len(found) // count]}" for index in range(count)]
 
 
-def streams(networks: Networks, clips: list[str], frames: int) -> list[list[Message]]:
-    """What an encoder with these networks sends for the first frames of each clip: one pivot, skip 1."""
-    return [stream_of(networks, pictures_of(clip, frames)) for clip in clips]
+def streams(networks: Networks, clips: list[str], frames: int, large: bool = False) -> list[list[Message]]:
+    """What an encoder with these networks sends for the first frames of each clip: one pivot, skip 1. large: of the
+    last clip once more with a large pivot."""
+    once_more = clips[-1:] if large else []
+    return [
+        *(stream_of(networks, pictures_of(clip, frames)) for clip in clips),
+        *(stream_of(networks, pictures_of(clip, frames), large=True) for clip in once_more),
+    ]
 
 
 def shown(networks: Networks, messages: list[Message], size: int) -> Iterator[Picture]:

@@ -28,13 +28,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_manifest_vouches_for_what_was_written(models: Path) -> None:
     manifest = load_manifest(models)
     assert set(manifest.networks) == {
-        "keypoints", "pivot_encoder", "generator", "motion", "restorer", "interpolator", "upscaler", "background",
+        "keypoints", "pivot_encoder", "generator", "motion", "restorer", "interpolator", "composer", "upscaler",
+        "background",
     }  # fmt: skip
     assert manifest.id == manifest.true_id()
     for entry in manifest.networks.values():
         assert entry.read()
         # The interpolator only moves and mixes.
-        assert (entry.gmac > 0) == (entry.name != "interpolator")
+        assert (entry.gmac > 0) == (entry.name not in ("interpolator", "composer"))
 
 
 def test_compact_stays_within_its_budget(models: Path) -> None:

@@ -18,7 +18,7 @@ from facewire.face.focus import eye_sharpness
 from facewire.types import Picture
 
 MOST = 24
-"""Pictures kept (5 MB), evenly spread over the time."""
+"""Pictures kept (5 MB; 24 MB where large ones are), evenly spread over the time."""
 FEWEST = 4
 """What fewer say of somebody is not worth a choice."""
 OPEN = 0.7
@@ -35,10 +35,16 @@ BETTER = 0.95
 
 @dataclass(frozen=True)
 class Seen:
-    """A coded picture, and what was measured in it."""
+    """A coded picture, and what was measured in it. large: the same at a finer size, where that is wanted."""
 
     picture: Picture
     scene: Scene
+    large: Picture | None = None
+
+    @property
+    def best(self) -> Picture:
+        """The picture at the finest size that there is."""
+        return self.picture if self.large is None else self.large
 
 
 class Album:

@@ -38,6 +38,8 @@ ALIKE = 0.09
 SHUT, TOGETHER = 0.16, 0.06
 """Eyes that are less open are shut (face.mesh.eye_opening), lips that are less apart are together (mouth_opening): what
 nobody can open again makes no new pivot..."""
+ENOUGH = 1.25
+"""A crop of so many times the coded side has more to show than is coded."""
 PAUSE_SECONDS = 0.6
 """... unless they stay so: a blink takes 0.1 to 0.4 s, and who talks parts his lips several times a second."""
 
@@ -173,10 +175,10 @@ class Choosing:
         return self._reuse(best, profile)
 
     def choose(
-        self, number: int, coded: Picture, crop: Crop, shape: tuple[int, ...], profile: Profile
+        self, number: int, coded: Picture, crop: Crop, picture: Picture, profile: Profile
     ) -> list[PivotSlice]:
-        """Look at frame `number`, coded by `crop` from a camera picture of this shape; returns the slices of the pivot
-        that is pending then."""
+        """Look at frame `number`, coded by `crop` from a camera's picture; returns the slices of the pivot that is
+        pending then."""
         current = self.current
         if self.pending is not None and not self.refining:
             return []  # one at a time: a slow link would never finish any
@@ -191,7 +193,7 @@ class Choosing:
             self._measured = number
             scene = self._measure(coded)
             if current is not None and crop == current.crop and self._originals.refines(current.pivot_id):
-                self._album.add(Seen(coded, scene))
+                self._album.add(_seen(coded, scene, picture, crop, profile))
         decision: Decision = self._policy.judge(number, crop, scene, self._forced)
         if decision.reuse is not None:
             self._forced = ""
@@ -204,9 +206,9 @@ class Choosing:
         self._forced = ""
         scene = scene or self._measure(coded)
         data = encode_face(coded, scene.face if profile.keypoint_step else None, profile.pivot_bytes)
-        taken = Taken(content_id(data), data, crop, scene, shape)
+        taken = Taken(content_id(data), data, crop, scene, picture.shape)
         self.pending = Pending(taken)
-        self._originals.keep(taken.pivot_id, coded)
+        self._originals.keep(taken.pivot_id, _seen(coded, scene, picture, crop, profile))
         self.choices = replace(self.choices, pivots=self.choices.pivots + 1)
         return list(slices(data, profile.slice_bytes))
 
@@ -309,3 +311,10 @@ class Choosing:
         if self._policy.limits.unlike == float("inf"):
             return scene
         return replace(scene, look=look(coded, find_points(self._keypoints, coded)))
+
+
+def _seen(coded: Picture, scene: Scene, picture: Picture, crop: Crop, profile: Profile) -> Seen:
+    """A picture to keep; large where the profile has bytes for that, and the camera shows more than is coded."""
+    wanted = profile.finer_side
+    large = cut(picture, crop, wanted) if wanted > CODED_SIZE and crop.side >= ENOUGH * CODED_SIZE else None
+    return Seen(coded, scene, large)

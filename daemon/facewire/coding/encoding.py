@@ -215,7 +215,7 @@ class Encoding:
                 out += self._choosing.recollect(picture, self._watch, self.profile)
                 wanted = self._watch.crop or wanted
             coded = cut(picture, wanted, CODED_SIZE)
-            out += self._choosing.choose(self.number, coded, wanted, self._shape, self.profile)
+            out += self._choosing.choose(self.number, coded, wanted, picture, self.profile)
             if self._choosing.due:
                 return self._switch(picture, coded, wanted) + out + self._take_full()
         if self._epoch is not None:

@@ -31,7 +31,7 @@ from facewire.coding.album import FEWEST, Seen, fittest, usual_opening
 from facewire.coding.lids import lidded
 from facewire.coding.lips import encode_face
 from facewire.coding.pivots import LIBRARY, Scene, Taken
-from facewire.types import Picture
+from facewire.wire.difference import enlarged
 from facewire.wire.pivot import add_difference, coarsest, content_id, decode_pivot
 
 STAYED = 2.0
@@ -49,10 +49,10 @@ NEAR = 1.0
 
 @dataclass(frozen=True)
 class Finer:
-    """A pivot to take another one's place. picture: what it was coded from."""
+    """A pivot to take another one's place. seen: what it was coded from."""
 
     taken: Taken
-    picture: Picture
+    seen: Seen
 
 
 Job = Future[Finer | None]
@@ -71,7 +71,7 @@ class Originals:
     def __init__(self, background: Executor | None = None) -> None:
         self._background = background
         self._job: tuple[tuple[bytes, int], Job] | None = None
-        self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
+        self._pictures: OrderedDict[bytes, Seen] = OrderedDict()
         self._stages: OrderedDict[bytes, Stage] = OrderedDict()
 
     def __contains__(self, pivot_id: bytes) -> bool:
@@ -81,9 +81,9 @@ class Originals:
         """Whether there may be a finer one."""
         return pivot_id in self._pictures and self._stages[pivot_id] < Stage.FINER
 
-    def keep(self, pivot_id: bytes, picture: Picture, stage: Stage = Stage.FIRST) -> None:
-        """A pivot was coded from this picture, uint8 [side, side, 3]."""
-        self._pictures[pivot_id], self._stages[pivot_id] = picture, stage
+    def keep(self, pivot_id: bytes, seen: Seen, stage: Stage = Stage.FIRST) -> None:
+        """A pivot was coded from this."""
+        self._pictures[pivot_id], self._stages[pivot_id] = seen, stage
         while len(self._pictures) > LIBRARY:
             self._stages.pop(self._pictures.popitem(last=False)[0])
 
@@ -99,25 +99,25 @@ class Originals:
     def _made(self, taken: Taken, seen: Sequence[Seen], max_bytes: int, stage: Stage) -> Finer | None:
         if taken.pivot_id not in self._pictures or self._stages[taken.pivot_id] >= stage or not max_bytes:
             return None
-        picture = self._pictures[taken.pivot_id]
-        job = self._finished((taken.pivot_id, max_bytes), partial(better, taken, picture, seen, max_bytes))
+        original = self._pictures[taken.pivot_id]
+        job = self._finished((taken.pivot_id, max_bytes), partial(better, taken, original, seen, max_bytes))
         if job is None:
             return None
         found = job.result()
         if found is None:
-            self.keep(taken.pivot_id, picture, stage)
+            self.keep(taken.pivot_id, original, stage)
         else:
-            self.keep(found.taken.pivot_id, found.picture, stage)
+            self.keep(found.taken.pivot_id, found.seen, stage)
         return found
 
     def with_shut_eyes(self, taken: Taken, blink: Sequence[Seen], usual: float) -> Job | None:
         """The same pivot with the shut eyes of a blink: a job whose result is None where they do not fit. None: it is
         not coded yet, ask again. usual: see lids.opening."""
-        picture = self._pictures[taken.pivot_id]
-        job = self._finished((taken.pivot_id, 0), partial(blinking, taken, picture, blink, usual))
+        original = self._pictures[taken.pivot_id]
+        job = self._finished((taken.pivot_id, 0), partial(blinking, taken, original, blink, usual))
         found = None if job is None else job.result()
         if found is not None:
-            self.keep(found.taken.pivot_id, picture, self._stages[taken.pivot_id])
+            self.keep(found.taken.pivot_id, original, self._stages[taken.pivot_id])
         return job
 
     def _finished(self, asked: tuple[bytes, int], work: Callable[[], Finer | None]) -> Job | None:
@@ -135,27 +135,27 @@ class Originals:
         return job
 
 
-def better(taken: Taken, picture: Picture, seen: Sequence[Seen], max_bytes: int) -> Finer | None:
-    """The best pivot for all that was seen, coded; None: nothing is better. `picture`: what `taken` was coded from."""
-    current = Seen(picture, taken.scene)
-    best = fittest(seen, current)
-    is_same = best is current
+def better(taken: Taken, original: Seen, seen: Sequence[Seen], max_bytes: int) -> Finer | None:
+    """The best pivot for all that was seen, coded; None: nothing is better. original: what `taken` was coded from."""
+    best = fittest(seen, original)
+    is_same = best is original
     if is_same and max_bytes < WORTH * len(taken.data):
         return None
     first = taken.data if is_same else encode_face(best.picture, best.scene.face, len(coarsest(taken.data)))
-    apart = np.abs(decode_pivot(coarsest(first)).astype(np.int32) - best.picture).mean()
-    data = first if apart <= NEAR else add_difference(first, best.picture, max_bytes)
+    coarse = enlarged(decode_pivot(coarsest(first)), best.best.shape[0])
+    apart = np.abs(coarse.astype(np.int32) - best.best).mean()
+    data = first if apart <= NEAR else add_difference(first, best.best, max_bytes)
     gate = taken.gate if is_same else None
     if gate is None:
         with_lids = lidded(data, best, seen, usual_opening(seen) if len(seen) >= FEWEST else 0.0)
         data, gate = (data, None) if with_lids is None else with_lids
-    return None if data == taken.data else Finer(_changed(taken, data, best.scene, gate), best.picture)
+    return None if data == taken.data else Finer(_changed(taken, data, best.scene, gate), best)
 
 
-def blinking(taken: Taken, picture: Picture, blink: Sequence[Seen], usual: float) -> Finer | None:
+def blinking(taken: Taken, original: Seen, blink: Sequence[Seen], usual: float) -> Finer | None:
     """A pivot with the shut eyes of a blink behind its own bytes; None where they do not fit. usual: lids.opening."""
-    found = lidded(taken.data, Seen(picture, taken.scene), blink, usual)
-    return None if found is None else Finer(_changed(taken, found.data, taken.scene, found.gate), picture)
+    found = lidded(taken.data, original, blink, usual)
+    return None if found is None else Finer(_changed(taken, found.data, original.scene, found.gate), original)
 
 
 def _changed(taken: Taken, data: bytes, scene: Scene, gate: float | None) -> Taken:

@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from facewire.errors import PacketError
 from facewire.networks import Networks
+from facewire.networks.session import host
 from facewire.showing.deformation import FIELD
 from facewire.showing.deformation import from_grid as field_of
-from facewire.showing.planes import Planes
+from facewire.showing.planes import Planes, to_planes
 from facewire.showing.scenes import coded_size, scene_feeds
 from facewire.types import MAX_BETWEEN, Between, Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.keypoints import from_grid
 from facewire.wire.mouth import Place, stretch
-from facewire.wire.pivot import decode_whole
+from facewire.wire.pivot import Large, decode_whole
 from facewire.wire.pivot_store import PivotCache
 
 MAX_EPOCHS = 8
@@ -36,6 +37,9 @@ MAX_SCENES = 3
 NOWHERE: NDArray[np.float32] = np.full((1, 2, FIELD, FIELD), 9.0, np.float32)
 """The displacement before the first: so far away that nothing is held back by it."""
 NOWHERE.setflags(write=False)
+FAR = 0.08
+"""Mean displacement, in half crops, from which on a large pivot brings nothing: what is not quite in its place is
+better off less sharp (docs/training.md)."""
 MAX_JUMP_SECONDS = 60.0
 """A bundle that claims to be later than this after the last is believed only when the next one says so too."""
 
@@ -71,26 +75,33 @@ class Counters:
         return replace(self)
 
 
+Feeds = Mapping[str, NDArray[Any]]
+"""A network's inputs by their names."""
+
+
 @dataclass(frozen=True)
 class Rebuilt:
     """A reconstructed picture at the coded size: `planes` float32 [1, 3, coded, coded]. A held frame shares its planes
-    with the one before."""
+    with the one before. large: what the composer makes the same from at twice that size, where the pivot has that."""
 
     number: int
     time: float
     planes: Planes
     interpolated: bool
+    large: Feeds | None = None
 
 
 @dataclass(frozen=True)
 class _Scene:
     """A pivot, ready to be animated. `feeds` are the generator's inputs that stay the same for the whole epoch; shut:
-    the same with shut eyes, where the pivot shows them; mouth: where it is, None where the pivot does not say."""
+    the same with shut eyes, where the pivot shows them; mouth: where it is, None where the pivot does not say; large:
+    the pivot and its shut eyes at twice the coded size, where it has them, float32 [1, 3, 2 coded, 2 coded]."""
 
     pivot_id: bytes
     feeds: Mapping[str, NDArray[Any]]
     shut: Mapping[str, NDArray[Any]] | None = None
     mouth: Place | None = None
+    large: tuple[Planes, Planes] | None = None
 
     def of(self, shut: bool) -> Mapping[str, NDArray[Any]]:
         """What a frame with open or with shut eyes is made from."""
@@ -112,6 +123,8 @@ class _Node:
     """See KeypointFrame."""
     layers: Mapping[str, NDArray[np.float32]]
     """The generator's outputs: the picture and what it is made of."""
+    large: Feeds | None
+    """See Rebuilt."""
 
     @property
     def planes(self) -> Planes:
@@ -231,7 +244,7 @@ class Animator:
 
     def _build(self, pivot_id: bytes, data: bytes) -> _Scene | None:
         try:
-            picture, shut, mouth = decode_whole(data)
+            picture, shut, mouth, large = decode_whole(data)
         except PacketError:
             self.counters.bad_pivots += 1
             self._bad[pivot_id] = None
@@ -240,7 +253,8 @@ class Animator:
             return None
         feeds = scene_feeds(self.networks, picture)
         same = None if shut is None else scene_feeds(self.networks, shut, feeds["pivot_keypoints"])
-        scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same, mouth)
+        twice = None if large is None else _both(large)
+        scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same, mouth, twice)
         while len(self._scenes) > MAX_SCENES:
             self._scenes.popitem(last=False)
         self.counters.pivots += 1
@@ -294,19 +308,21 @@ class Animator:
             self.counters.faceless += 1
             self._last = replace(before, number=frame.number)
             for number in range(first, frame.number + 1):
-                yield Rebuilt(number, number / epoch.fps, before.planes, number != frame.number)
+                yield Rebuilt(number, number / epoch.fps, before.planes, number != frame.number, before.large)
             return
         points = from_grid(frame.points, epoch.step, epoch.reference)
         deformation = field_of(frame.deformation)
         steady = before is not None and before.pivot_id == scene.pivot_id and first == before.number + 1
         apart = stretch(scene.mouth, frame.mouth)
         layers = self._generate(scene.of(frame.shut), points, deformation, apart, before if steady else None)
-        node = self._last = _Node(frame.number, scene.pivot_id, points, deformation, frame.shut, frame.mouth, layers)
+        large = _large(scene, frame.shut, _mixed(layers, layers, np.float32(0), stretch(None, 0)))
+        node = _Node(frame.number, scene.pivot_id, points, deformation, frame.shut, frame.mouth, layers, large)
+        self._last = node
         self.counters.generated += 1
         if before is not None and between:
             if before.pivot_id != node.pivot_id:
                 self.counters.held += between
-                middles = [before.planes] * between
+                middles = [(before.planes, before.large)] * between
             elif hurry:
                 self.counters.missing += between
                 middles = []
@@ -316,9 +332,9 @@ class Animator:
                 # Where a frame before this one got lost, others lie between than was thought.
                 said = frame.between if len(frame.between) == between else (None,) * between
                 middles = [self._between(scene, before, node, *one) for one in zip(shares, said, strict=True)]
-            for number, planes in enumerate(middles, first):
-                yield Rebuilt(number, number / epoch.fps, planes, True)
-        yield Rebuilt(node.number, node.number / epoch.fps, node.planes, False)
+            for number, (planes, feeds) in enumerate(middles, first):
+                yield Rebuilt(number, number / epoch.fps, planes, True, feeds)
+        yield Rebuilt(node.number, node.number / epoch.fps, node.planes, False, node.large)
 
     def _generate(
         self,
@@ -336,8 +352,9 @@ class Animator:
 
     def _between(
         self, scene: _Scene, before: _Node, after: _Node, share: np.float32, said: Between | None
-    ) -> Planes:
-        """The picture that is `share` of the way from one keypoint frame to the next of the same pivot."""
+    ) -> tuple[Planes, Feeds | None]:
+        """The picture that is `share` of the way from one keypoint frame to the next of the same pivot, and
+        Rebuilt.large of it."""
         mouth, shut = said or Between(0, (before if share < 0.5 else after).shut)
         same = scene.of(shut)
         interpolator = self.networks.get("interpolator")
@@ -346,8 +363,38 @@ class Animator:
             deformation = before.deformation + (after.deformation - before.deformation) * share
             half_way = before.mouth + (after.mouth - before.mouth) * float(share)
             apart = stretch(scene.mouth, round(half_way) + mouth)
-            return self._generate(same, points, deformation, apart, None)["picture"]
-        feeds: dict[str, NDArray[Any]] = {**same, "share": np.array([share]), "stretch": stretch(scene.mouth, mouth)}
-        for when, node in (("before", before), ("after", after)):
-            feeds.update({f"{name}_{when}": value for name, value in node.layers.items()})
-        return interpolator.run(feeds)["between"]
+            layers = self._generate(same, points, deformation, apart, None)
+            return layers["picture"], _large(scene, shut, _mixed(layers, layers, np.float32(0), stretch(None, 0)))
+        feeds = _mixed(before.layers, after.layers, share, stretch(scene.mouth, mouth))
+        return interpolator.run({**same, **feeds})["between"], _large(scene, shut, feeds)
+
+
+def _large(scene: _Scene, shut: bool, feeds: Feeds) -> Feeds | None:
+    """The composer's inputs, the pivot among them; None where that is not large, or has moved too far."""
+    if scene.large is None or "displacement_after" not in feeds:
+        return None
+    ends = [np.asarray(host(feeds[f"displacement_{when}"])) for when in ("before", "after")]
+    far = max(float(np.hypot(moved[:, 0], moved[:, 1]).mean()) for moved in ends)
+    return None if far > FAR else {**feeds, "pivot": scene.large[shut]}
+
+
+def _mixed(
+    before: Mapping[str, NDArray[np.float32]],
+    after: Mapping[str, NDArray[np.float32]],
+    share: np.float32,
+    apart: NDArray[np.float32],
+) -> dict[str, NDArray[Any]]:
+    """The interpolator's inputs, and the composer's, but for the pivot."""
+    feeds: dict[str, NDArray[Any]] = {"share": np.array([share]), "stretch": apart}
+    for when, layers in (("before", before), ("after", after)):
+        feeds.update({f"{name}_{when}": value for name, value in layers.items()})
+    return feeds
+
+
+def _both(large: Large) -> tuple[Planes, Planes]:
+    """Large pictures as planes, with open and with shut eyes."""
+    opened = to_planes(large.picture)
+    shut = opened if large.shut is None else to_planes(large.shut)
+    for planes in (opened, shut):
+        planes.setflags(write=False)  # a GPU's session uploads it once
+    return opened, shut

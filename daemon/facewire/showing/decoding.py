@@ -32,7 +32,8 @@ class Decoding:
 
     def __init__(self, networks: Networks, size: int = 512, cache: PivotCache | None = None) -> None:
         self.animator = Animator(networks, PivotCache(None) if cache is None else cache)
-        self.upscaler = Upscaler(networks.get("upscaler"), size, networks.get("finisher"))
+        get = networks.get
+        self.upscaler = Upscaler(get("upscaler"), size, get("finisher"), get("composer"))
         self._held: tuple[Planes, Picture] | None = None
 
     @property
@@ -56,5 +57,5 @@ class Decoding:
     def show(self, rebuilt: Rebuilt) -> ShownFrame:
         """The second half alone: upscaling. A held picture is not upscaled twice."""
         if self._held is None or self._held[0] is not rebuilt.planes:
-            self._held = (rebuilt.planes, self.upscaler.show(rebuilt.planes))
+            self._held = (rebuilt.planes, self.upscaler.show(rebuilt.planes, rebuilt.large))
         return ShownFrame(rebuilt.number, rebuilt.time, self._held[1], rebuilt.interpolated)

@@ -11,6 +11,8 @@ convolutions see padding) weighs next to nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,15 +60,22 @@ def weights(starts: list[int], patch: int) -> NDArray[np.float32]:
 class Upscaler:
     """Turns reconstructions into shown pictures of `size` x `size`. Not for two threads at once (it owns buffers).
 
-    finisher: the network that a GPU's set has for all of it. Without a network, or where nothing is enlarged, it only
+    finisher: the network that a GPU's set has for all of it. composer: the one that makes a picture at TAUGHT at once,
+    of a pivot that is as large. Without a network, or where nothing is enlarged, it only
     resizes. Raises ConfigError for a size it does not do, ModelError for a network that does something else.
     """
 
-    def __init__(self, session: Session | None, size: int = 512, finisher: Session | None = None) -> None:
+    def __init__(
+        self,
+        session: Session | None,
+        size: int = 512,
+        finisher: Session | None = None,
+        composer: Session | None = None,
+    ) -> None:
         if not MIN_SIZE <= size <= MAX_SIZE:
             raise ConfigError(f"size = {size}: allowed {MIN_SIZE} to {MAX_SIZE}")
         self.size = size
-        self._session, self._finisher = session, finisher
+        self._session, self._finisher, self._composer = session, finisher, composer
         if session is None:
             return
         self._input, shape = next(iter(session.inputs.items()))
@@ -88,10 +97,13 @@ class Upscaler:
         """How many patches the network sees for one picture; 0 without a network."""
         return 0 if self._session is None else len(self._spots)
 
-    def show(self, planes: Planes) -> Picture:
-        """float32 [1, 3, coded, coded] in 0..1 to uint8 [size, size, 3]. Raises ModelError if the network fails."""
+    def show(self, planes: Planes, large: Mapping[str, NDArray[Any]] | None = None) -> Picture:
+        """float32 [1, 3, coded, coded] in 0..1 to uint8 [size, size, 3]. large: the composer's inputs, where the same
+        may be made from a large pivot (animator.Rebuilt). Raises ModelError if the network fails."""
         if self.size <= planes.shape[-1] or (self._session is None and self._finisher is None):
             return to_picture(resized(planes, self.size))
+        if large is not None and self._composer is not None:
+            return fitted(to_picture(self._composer.run(large)["between"]), self.size)
         if self._finisher is not None:
             return fitted(np.asarray(host(self._finisher.run({"picture": planes})["shown"])[0], np.uint8), self.size)
         return fitted(to_picture(self._sharpened(resized(planes, TAUGHT))), self.size)

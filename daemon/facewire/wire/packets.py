@@ -40,7 +40,7 @@ from facewire.wire.bundles import (
 )
 from facewire.wire.keypoints import decode_frames, encode_frames
 
-VERSION = 8
+VERSION = 9
 EPOCH, PIVOT_SLICE, BUNDLE, RAW_BUNDLE = 1, 2, 3, 4
 """Kinds of packet."""
 

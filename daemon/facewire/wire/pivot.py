@@ -24,8 +24,8 @@ from facewire.wire.packets import MAX_CODED_SIZE, MAX_PIVOT_BYTES, MIN_CODED_SIZ
 from facewire.wire.pivot_store import PivotCache, behind, content_id, slices
 
 __all__ = [
-    "PivotCache", "Shown", "add_difference", "add_lids", "add_mouth", "beginnings", "behind", "coarsest", "content_id",
-    "decode_pivot", "decode_whole", "encode_pivot", "slices",
+    "Large", "PivotCache", "Shown", "add_difference", "add_lids", "add_mouth", "beginnings", "behind", "coarsest",
+    "content_id", "decode_pivot", "decode_whole", "encode_pivot", "slices",
 ]  # fmt: skip
 
 PROBE_SPEED, FINAL_SPEED, PATIENT_SPEED = 10, 6, 3
@@ -142,10 +142,11 @@ def add_mouth(data: bytes, place: Place | None) -> bytes:
 
 def add_difference(data: bytes, picture: Picture, max_bytes: int, speed: int = FINAL_SPEED) -> bytes:
     """A coded pivot of `picture` that goes on finer behind its coarse one's bytes, in `max_bytes` bytes in all at most,
-    shut eyes aside, which stay. Raises ValueError like encode_pivot."""
+    shut eyes aside, which stay. `picture` has the coarse one's size or twice that. Raises ValueError like
+    encode_pivot."""
     parts = extras.split(data)
     bare = parts.coarse.bytes()
-    coarse = _still(parts.still)
+    coarse = difference.enlarged(_still(parts.still), picture.shape[0])
     reach = float(np.percentile(np.abs(picture.astype(np.int32) - coarse), ALL_BUT))
     gain = int(np.clip(difference.MIDDLE / max(reach, 1.0), 1, HIGHEST_GAIN))
     coded = bytes([gain]) + encode_pivot(difference.of(coarse, picture, gain), max_bytes - len(bare) - 2, speed)
@@ -174,13 +175,21 @@ def decode_pivot(data: bytes) -> Picture:
     return decode_whole(data).picture
 
 
+class Large(NamedTuple):
+    """A pivot's pictures at twice the coded size, with open and with shut eyes."""
+
+    picture: Picture
+    shut: Picture | None
+
+
 class Shown(NamedTuple):
-    """What is in a coded pivot: its picture; the same with shut eyes, and where the mouth is, None where it does not
-    show that."""
+    """What is in a coded pivot: its picture at the coded size; the same with shut eyes, where the mouth is, and both at
+    twice that size, None where it does not show that."""
 
     picture: Picture
     shut: Picture | None
     mouth: Place | None
+    large: Large | None = None
 
 
 def decode_whole(data: bytes) -> Shown:
@@ -193,13 +202,24 @@ def decode_whole(data: bytes) -> Shown:
         raise PacketError(f"pivot declares {width}x{height} pixels")
     patch = lids.place(still, eyes) if eyes else None
     apart = difference.parse(still, finer) if finer else None
-    picture = _still(still)
+    picture = fine = _still(still)
     if apart is not None:
-        picture = difference.added(picture, _still(apart[1]), apart[0])
-    if patch is None:
-        return Shown(picture, None, mouth)
-    left, top, shut = patch
-    return Shown(picture, lids.laid_over(picture, left, top, _still(shut)), mouth)
+        gain, more = apart[0], _still(apart[1])
+        fine = difference.added(difference.enlarged(picture, more.shape[0]), more, gain)
+        picture = fine if fine.shape == picture.shape else difference.halved(fine)
+    shut = large_shut = None
+    if patch is not None:
+        left, top, eyes_shut = patch[0], patch[1], _still(patch[2])
+        shut = lids.laid_over(picture, left, top, eyes_shut)
+        large_shut = None if fine is picture else lids.laid_over(fine, 2 * left, 2 * top, _doubled(eyes_shut))
+    return Shown(picture, shut, mouth, None if fine is picture else Large(fine, large_shut))
+
+
+def _doubled(picture: Picture) -> Picture:
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    return np.asarray(Image.fromarray(picture).resize((2 * width, 2 * height), Image.Resampling.BICUBIC), np.uint8)
 
 
 def _still(stream: bytes) -> Picture:

@@ -177,12 +177,14 @@ def shower(point: Ours, networks: Networks, models: str = "") -> Callable[[Playe
 
         return pivot
     session = {"network": networks.get("upscaler"), "bicubic": None}.get(point.show)
-    upscaler = Upscaler(TorchPatches(models, point.patch) if point.show == "patch" else session, SHOWN)
+    composer = networks.get("composer") if point.show == "network" else None
+    network = TorchPatches(models, point.patch) if point.show == "patch" else session
+    upscaler = Upscaler(network, SHOWN, composer=composer)
     last: list[tuple[Planes, Picture]] = []
 
     def show(played: Played) -> Picture:
         if not last or last[0][0] is not played.planes:
-            last[:] = [(played.planes, upscaler.show(played.planes))]
+            last[:] = [(played.planes, upscaler.show(played.planes, played.large))]
         return last[0][1]
 
     return show

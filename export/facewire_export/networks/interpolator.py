@@ -8,6 +8,7 @@ meet in between, though they are apart before and after, the sender says. There 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from facewire_export.networks.blocks import identity_grid, sample, upsample
@@ -18,10 +19,15 @@ class Interpolator(nn.Module):
     """(pivot, layers before, layers after, share, stretch) -> the frame that is `share` of the way between."""
 
     def forward(self, pivot: Tensor, before: Layers, after: Layers, share: Tensor, stretch: Tensor) -> Tensor:
-        """pivot [B, 3, 256, 256], share [1] in [0, 1]: 0 is before, 1 is after, stretch [B, 9] (generator.stretched) ->
-        picture, unclamped."""
+        """pivot [B, 3, 256, 256], or twice as large (the composer), share [1] in [0, 1]: 0 is before, 1 is after,
+        stretch [B, 9] (generator.stretched) -> picture of the pivot's size, unclamped."""
         displacement, keep, paint = (a + (b - a) * share for a, b in zip(before, after, strict=True))
         displacement = stretched(displacement, stretch)
-        grid = identity_grid(int(pivot.shape[2]), int(pivot.shape[3]), pivot)
-        moved = sample(pivot, grid + upsample(displacement, 4))
+        side, coded = int(pivot.shape[3]), int(keep.shape[3])
+        x, y = upsample(displacement, side // int(displacement.shape[3])).split(1, dim=1)  # type: ignore[no-untyped-call]
+        places = identity_grid(side, side, pivot)  # its lines are enough, and half a megabyte less in the file
+        grid = torch.cat([x + places[:, :1, :1], y + places[:, 1:, :, :1]], dim=1)
+        moved = sample(pivot, grid)
+        if side != coded:
+            keep, paint = upsample(keep, side // coded), upsample(paint, side // coded)
         return moved * keep + paint

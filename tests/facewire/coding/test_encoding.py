@@ -374,6 +374,23 @@ def test_a_pivot_that_stays_is_sent_once_more_finer(stays: Bench, monkeypatch: p
     assert (counters.pivots, counters.finer, counters.reuses) == (2, 1, 1)
 
 
+@pytest.mark.parametrize(("face_side", "is_large"), [(100, False), (220, True)])
+def test_what_is_finer_is_large_where_the_camera_shows_more_than_is_coded(
+    monkeypatch: pytest.MonkeyPatch, face_side: int, is_large: bool
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "camera", noisy)
+    bench = Bench(paced=True, link=replace(LINK, finer_side=512, finer_bytes=60_000))
+    bench.shape = (720, 1280, 3)
+    bench.faces.face = FaceBox(500, 250, face_side, face_side, 0.9)
+    parts = of(PivotSlice, bench.feed(1))
+    bench.encoding.pivot_sent(parts[0].pivot_id)
+    bench.feed(round(max(LEAST_SECONDS, STAYED * LINK.pivot_interval) * 25) + 8)
+    _, finer = bench.encoding.in_use
+    large = decode_whole(finer.data).large
+    assert (large is not None) == is_large
+    assert large is None or large.picture.shape == (512, 512, 3)
+
+
 def test_where_a_better_picture_is_long_to_wait_for_the_same_one_comes_closer_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

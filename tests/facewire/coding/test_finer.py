@@ -14,7 +14,8 @@ from facewire.coding.finer import Originals, better
 from facewire.coding.likeness import THUMB, Look
 from facewire.coding.pivots import LIBRARY, Scene, Taken
 from facewire.types import Crop, Picture
-from facewire.wire.pivot import add_difference, coarsest, content_id, decode_pivot, encode_pivot
+from facewire.wire.difference import enlarged, halved
+from facewire.wire.pivot import add_difference, coarsest, content_id, decode_pivot, decode_whole, encode_pivot
 
 POINTS = np.random.default_rng(2).uniform(-0.5, 0.5, (10, 2)).astype(np.float32)
 
@@ -31,7 +32,7 @@ def taken(picture: Picture, max_bytes: int) -> Taken:
 
 def test_the_same_picture_in_more_bytes(picture: Picture) -> None:
     originals, first = Originals(), taken(picture, 1000)
-    originals.keep(first.pivot_id, picture)
+    originals.keep(first.pivot_id, Seen(picture, Scene()))
     finer = originals.finer(first, (), 4000)
     assert finer is not None
     made = finer.taken
@@ -45,7 +46,7 @@ def test_the_same_picture_in_more_bytes(picture: Picture) -> None:
 
 def test_what_was_not_possible_or_did_not_arrive_may_be_tried_again(picture: Picture) -> None:
     originals, first = Originals(), taken(picture, 1000)
-    originals.keep(first.pivot_id, picture)
+    originals.keep(first.pivot_id, Seen(picture, Scene()))
     assert originals.finer(first, (), 0) is None
     sent_in_vain = originals.finer(first, (), 4000)
     assert sent_in_vain is not None
@@ -56,8 +57,8 @@ def test_no_finer_one_where_it_brings_nothing(picture: Picture) -> None:
     originals, first = Originals(), taken(picture, 1000)
     flat = np.full((64, 64, 3), 90, np.uint8)
     simple = taken(flat, 1000)
-    originals.keep(first.pivot_id, picture)
-    originals.keep(simple.pivot_id, flat)
+    originals.keep(first.pivot_id, Seen(picture, Scene()))
+    originals.keep(simple.pivot_id, Seen(flat, Scene()))
     assert originals.finer(first, (), 1100) is None
     assert originals.finer(simple, (), 4000) is None
     assert originals.finer(taken(picture, 900), (), 4000) is None
@@ -70,7 +71,7 @@ def test_a_better_picture_is_taken(picture: Picture) -> None:
 
     first = replace(taken(picture, 1000), scene=seen(200).scene)
     others = [seen(grey) for grey in (60, 70, 72, 74, 80)]
-    found = better(first, picture, others, 4000)
+    found = better(first, Seen(picture, first.scene), others, 4000)
     assert found is not None
     assert found.taken.scene is others[2].scene
     coarse = coarsest(found.taken.data)
@@ -80,9 +81,9 @@ def test_a_better_picture_is_taken(picture: Picture) -> None:
 
 def test_old_pictures_go(picture: Picture) -> None:
     originals, first = Originals(), taken(picture, 1000)
-    originals.keep(first.pivot_id, picture)
+    originals.keep(first.pivot_id, Seen(picture, Scene()))
     for number in range(LIBRARY):
-        originals.keep(bytes([number] * 8), picture)
+        originals.keep(bytes([number] * 8), Seen(picture, Scene()))
     assert originals.finer(first, (), 4000) is None
 
 
@@ -90,7 +91,7 @@ def test_it_is_coded_beside_everything_else(picture: Picture) -> None:
     first = taken(picture, 1000)
     with ThreadPoolExecutor(1) as background:
         originals, gate = Originals(background), Event()
-        originals.keep(first.pivot_id, picture)
+        originals.keep(first.pivot_id, Seen(picture, Scene()))
         background.submit(gate.wait)
         assert originals.finer(first, (), 4000) is None
         assert originals.finer(first, (), 4000) is None
@@ -104,8 +105,8 @@ def test_what_was_coded_for_a_pivot_that_is_gone_is_not_given_out(picture: Pictu
     one, other = taken(picture, 1000), taken(picture.transpose(1, 0, 2), 1000)
     with ThreadPoolExecutor(1) as background:
         originals = Originals(background)
-        originals.keep(one.pivot_id, picture)
-        originals.keep(other.pivot_id, picture.transpose(1, 0, 2))
+        originals.keep(one.pivot_id, Seen(picture, Scene()))
+        originals.keep(other.pivot_id, Seen(picture.transpose(1, 0, 2), Scene()))
         assert originals.finer(one, (), 4000) is None
         background.submit(int).result()
         assert originals.finer(other, (), 4000) is None
@@ -113,3 +114,18 @@ def test_what_was_coded_for_a_pivot_that_is_gone_is_not_given_out(picture: Pictu
         finer = originals.finer(other, (), 4000)
     assert finer is not None
     assert finer.taken.data == add_difference(other.data, picture.transpose(1, 0, 2), 4000)
+
+
+def test_what_is_finer_is_large_where_a_large_picture_is_kept() -> None:
+    large = np.random.default_rng(5).integers(0, 255, (32, 32, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    original = Seen(halved(large), Scene(), large)
+    first = taken(original.picture, 1000)
+    originals = Originals()
+    originals.keep(first.pivot_id, original)
+    finer = originals.finer(first, (), 6000)
+    assert finer is not None
+    shown = decode_whole(finer.taken.data).large
+    assert shown is not None
+    assert shown.picture.shape == large.shape
+    error = np.abs(shown.picture.astype(int) - large).mean()
+    assert error < 0.5 * np.abs(enlarged(decode_pivot(first.data), 128).astype(int) - large).mean()

@@ -14,7 +14,7 @@ from facewire.showing.decoding import Decoding
 from facewire.types import Between, Bundle, Epoch, KeypointFrame, Message, Picture, PivotSlice, Points, ShownFrame
 from facewire.wire.keypoints import to_grid
 from facewire.wire.mouth import Place, stretch
-from facewire.wire.pivot import add_lids, add_mouth, behind, content_id, encode_pivot
+from facewire.wire.pivot import add_difference, add_lids, add_mouth, behind, content_id, encode_pivot
 from facewire.wire.pivot_store import PivotCache
 
 STEP = 0.5
@@ -298,3 +298,79 @@ def test_in_a_hurry_interpolated_frames_are_left_out(networks: Networks) -> None
     decoding = started(networks)
     frames = list(decoding.push(bundle([keypoints(0), keypoints(2), keypoints(4)]), hurry=True))
     assert [frame.number for frame in frames] == [0, 2, 4]
+
+
+@dataclass
+class Layered:
+    """The tiny generator, that says what it moved as well: everything, by `moved` half crops."""
+
+    inner: Session
+    moved: float
+
+    def __post_init__(self) -> None:
+        self.inputs, self.outputs = self.inner.inputs, self.inner.outputs
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        moved = np.zeros((1, 2, 64, 64), np.float32)
+        moved[:, 1] = self.moved
+        return {**self.inner.run(inputs), "displacement": moved}
+
+
+class Composer:
+    """Gives the pivot back."""
+
+    inputs: Mapping[str, Any] = {}
+    outputs: Mapping[str, Any] = {}
+
+    def __init__(self) -> None:
+        self.fed: list[Mapping[str, NDArray[Any]]] = []
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        self.fed.append(inputs)
+        return {"between": inputs["pivot"]}
+
+
+LARGE = add_difference(DARK, np.full((512, 512, 3), 90, np.uint8), 4000)
+
+
+def shown_large(networks: Networks, size: int, moved: float) -> tuple[Composer, list[ShownFrame]]:
+    composer = Composer()
+    generator = Layered(networks["generator"], moved)
+    sessions = {**networks.sessions, "generator": generator, "composer": composer}
+    decoding = Decoding(Networks(networks.id, sessions), size)
+    run(decoding, epoch(networks, LARGE), *slices(LARGE))
+    return composer, run(decoding, bundle([keypoints(0), keypoints(2), keypoints(4, low=True)]))
+
+
+def test_a_large_pivot_is_composed_at_its_own_size(networks: Networks) -> None:
+    composer, frames = shown_large(networks, 512, 0.05)
+    assert [float(frame.picture.mean()) for frame in frames] == pytest.approx([90] * 5, abs=2)
+    assert [float(feeds["share"][0]) for feeds in composer.fed] == [0.0, 0.5, 0.0]  # the last one is held
+    assert all(feeds["pivot"].shape == (1, 3, 512, 512) for feeds in composer.fed)
+    assert not composer.fed[0]["stretch"].any()
+
+
+@pytest.mark.parametrize(("size", "moved"), [(256, 0.05), (512, 0.2)])
+def test_it_is_not_where_nobody_sees_it_or_it_has_moved_far(networks: Networks, size: int, moved: float) -> None:
+    composer, frames = shown_large(networks, size, moved)
+    assert len(frames) == 5
+    assert not composer.fed
+
+
+def test_without_a_composer_a_large_pivot_is_a_finer_one(networks: Networks) -> None:
+    decoding = Decoding(networks, 512)
+    run(decoding, epoch(networks, LARGE), *slices(LARGE))
+    (frame,) = run(decoding, bundle([keypoints(0)]))
+    assert level(frame) == pytest.approx(90, abs=3)
+
+
+def test_shut_eyes_of_a_large_pivot(networks: Networks) -> None:
+    blinking = add_lids(LARGE, 64, 64, np.full((64, 96, 3), 180, np.uint8), 800)
+    assert blinking is not None
+    generator = Layered(networks["generator"], 0.0)
+    sessions = {**networks.sessions, "generator": generator, "composer": Composer()}
+    decoding = Decoding(Networks(networks.id, sessions), 512)
+    run(decoding, epoch(networks, blinking), *slices(blinking))
+    opened, _, shut = run(decoding, bundle([keypoints(0), replace(keypoints(2), shut=True)]))
+    eyes = [float(frame.picture[150:220, 150:280].mean()) for frame in (opened, shut)]
+    assert eyes == pytest.approx([90, 180], abs=6)

@@ -84,7 +84,7 @@ def test_damaged_head_beyond_the_mark(stream: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "says"), [(b"", "no .fw"), (b"RIFF....", "no .fw"), (b"\x89FW\r\n\x09\x02\0..", "version 9")]
+    ("data", "says"), [(b"", "no .fw"), (b"RIFF....", "no .fw"), (b"\x89FW\r\n\x0a\x02\0..", "version 10")]
 )
 def test_other_files(tmp_path: Path, data: bytes, says: str) -> None:
     path = tmp_path / "x.fw"

@@ -29,6 +29,8 @@ from facewire.wire.pivot import (
 PLACE = Place((100, 170), (150, 172), 3)
 COARSE = add_mouth(encode_pivot(picture(), 2000), PLACE)
 FINER = add_difference(COARSE, picture(), 6000)
+LARGE = add_difference(COARSE, picture(512), 9000)
+LARGE_SHOWN = decode_whole(LARGE).large.picture  # type: ignore[union-attr]
 PATCH = np.full((40, 100, 3), 200, np.uint8)
 
 
@@ -74,10 +76,40 @@ def test_shut_eyes_lie_over_what_is_finer() -> None:
     assert np.abs(both.shut[100:120, 80:160].astype(int) - 200).max() <= 3
 
 
+def test_it_may_be_twice_as_large_and_is_then_there_in_both_sizes() -> None:
+    assert len(COARSE) < len(LARGE) <= 9000
+    shown = decode_whole(LARGE)
+    assert shown.large is not None
+    assert shown.large.shut is None
+    enlarged = difference.enlarged(decode_pivot(COARSE), 512)
+    assert psnr(shown.large.picture, picture(512)) > psnr(enlarged, picture(512)) + 4
+    assert np.array_equal(shown.picture, difference.halved(shown.large.picture))
+    assert decode_whole(FINER).large is None
+
+
+def test_shut_eyes_lie_over_both_sizes() -> None:
+    shown = decode_whole(with_lids(LARGE))
+    assert shown.shut is not None
+    assert shown.large is not None
+    assert shown.large.shut is not None
+    assert np.array_equal(shown.large.shut[:180], shown.large.picture[:180])
+    assert np.abs(shown.large.shut[200:240, 160:320].astype(int) - 200).max() <= 4
+    assert np.abs(shown.shut[100:120, 80:160].astype(int) - 200).max() <= 3
+
+
+def test_halving_is_as_written() -> None:
+    four = np.array([[[0], [1]], [[1], [0]]], np.uint8).repeat(3, 2)
+    assert difference.halved(four).tolist() == [[[1, 1, 1]]]
+    assert difference.halved(np.full((4, 4, 3), 255, np.uint8)).max() == 255
+
+
 @pytest.mark.parametrize(
     ("data", "shorter"),
-    [(COARSE, []), (FINER, [COARSE]), (with_lids(COARSE), [COARSE]), (with_lids(FINER), [FINER, COARSE])],
-)
+    [
+        (COARSE, []), (FINER, [COARSE]), (with_lids(COARSE), [COARSE]), (with_lids(FINER), [FINER, COARSE]),
+        (LARGE, [COARSE]), (with_lids(LARGE), [LARGE, COARSE]),
+    ],
+)  # fmt: skip
 def test_how_it_begins(data: bytes, shorter: list[bytes]) -> None:
     assert beginnings(data) == [(content_id(one), len(one)) for one in shorter]
     assert coarsest(data) == COARSE
@@ -96,9 +128,12 @@ def test_gains_out_of_range_are_refused(gain: int) -> None:
         decode_pivot(FINER[:at] + bytes([gain]) + FINER[at + 1 :])
 
 
-def test_a_difference_of_another_size_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("side", [128, 500, 1024])
+def test_a_difference_of_another_size_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
     parts = extras.split(FINER)
-    other = parts._replace(difference=bytes([4]) + encode_pivot(picture(128), 2000)).bytes()
+    other = parts._replace(difference=bytes([4]) + encode_pivot(picture(side), 2000)).bytes()
     monkeypatch.setattr("PIL.Image.open", lambda *_, **__: pytest.fail("decoded"))
     with pytest.raises(PacketError, match="difference"):
         decode_pivot(other)
@@ -116,3 +151,10 @@ def test_a_golden_finer_pivot_is_still_read() -> None:
     """Written once as FINER is: a newer Pillow may write others, but must read this one."""
     golden = (Path(__file__).parent / "golden" / "pivot_finer.av1").read_bytes()
     assert psnr(decode_pivot(golden), picture()) > psnr(decode_pivot(coarsest(golden)), picture()) + 4
+
+
+def test_a_golden_large_pivot_is_still_read() -> None:
+    """Written once as LARGE is."""
+    shown = decode_whole((Path(__file__).parent / "golden" / "pivot_large.av1").read_bytes())
+    assert shown.large is not None
+    assert psnr(shown.large.picture, picture(512)) > 0.9 * psnr(LARGE_SHOWN, picture(512))

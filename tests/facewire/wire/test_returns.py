@@ -24,7 +24,7 @@ def test_there_and_back(report: Report) -> None:
 
 
 def test_the_bytes_are_these() -> None:
-    assert pack_report(PLAIN).hex() == "080064657631" + "e807" + "4d" + "03" + "0c" + "19" + "00" + "00"
+    assert pack_report(PLAIN).hex() == "180064657631" + "e807" + "4d" + "03" + "0c" + "19" + "00" + "00"
     assert len(pack_report(PLAIN)) == 14
 
 
