@@ -168,7 +168,10 @@ class Reader:
         if not head.startswith(MAGIC):
             raise ContainerError(f"{path} is no .fw file (it does not start with the .fw mark)")
         if len(head) > len(MAGIC) and head[len(MAGIC)] != VERSION:
-            raise ContainerError(f"{path} is a .fw file of version {head[len(MAGIC)]}: this Facewire reads {VERSION}")
+            raise ContainerError(
+                f"{path} is a .fw file of version {head[len(MAGIC)]}, this Facewire reads {VERSION}: "
+                "take the Facewire that wrote it"
+            )
         if len(head) == HEAD_BYTES and _check(head[:-2]) == head[-2:]:
             self.shown_size = int.from_bytes(head[6:8], "big")
 
