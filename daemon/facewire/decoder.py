@@ -29,6 +29,7 @@ from facewire.incoming.opening import open_link
 from facewire.incoming.reception import Receiver, Reception
 from facewire.link.subscriber import Subscriber
 from facewire.logs import Fault
+from facewire.memory import keep_small
 from facewire.networks import Networks, open_networks
 from facewire.record import Recorder, recorder
 from facewire.service import Notifier
@@ -365,6 +366,7 @@ def run(config: DecoderConfig, stop: threading.Event | None = None, link: Subscr
     """
     stop = stop_on_signals() if stop is None else stop
     cv2.setNumThreads(1)  # our own threads fill the cores
+    keep_small(stop)
     link = open_link(config) if link is None else link
     notifier = Notifier()
     try:

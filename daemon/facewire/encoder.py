@@ -28,6 +28,7 @@ from facewire.link.acquaintance import Acquaintances
 from facewire.link.cost import Traffic
 from facewire.link.hub import Hub
 from facewire.logs import Fault
+from facewire.memory import keep_small
 from facewire.outgoing.economy import Economy, still_bytes
 from facewire.outgoing.sending import Link, Sending
 from facewire.profiles import Profile
@@ -253,6 +254,7 @@ def run(config: EncoderConfig, stop: threading.Event | None = None) -> int:
     import cv2
 
     cv2.setNumThreads(1)
+    keep_small(stop)
     profile = config.link()
     rate = profile.ceiling_kbps * 1000 / 8
     link = Hub(config.bind, config.curve.directory(config.bind), send_buffer=SEND_BUFFER, rate=rate)

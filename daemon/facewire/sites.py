@@ -24,6 +24,7 @@ from facewire.config import DecoderConfig, load_decoder
 from facewire.decoder import open_decoder, open_set, stop_on_signals
 from facewire.errors import ConfigError
 from facewire.logs import SITE
+from facewire.memory import keep_small
 from facewire.networks import Networks
 from facewire.networks.sharing import shared
 from facewire.service import Notifier
@@ -157,6 +158,7 @@ def run(sites: Sequence[Site], stop: threading.Event | None = None) -> int:
     person can mend: then all stop and that is raised. Returns the exit code."""
     stop = stop_on_signals() if stop is None else stop
     cv2.setNumThreads(1)
+    keep_small(stop)
     for site in sites:
         site.config.curve.directory(site.config.connect)
     notifier = Notifier()
