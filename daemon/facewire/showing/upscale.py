@@ -61,8 +61,8 @@ class Upscaler:
     """Turns reconstructions into shown pictures of `size` x `size`. Not for two threads at once (it owns buffers).
 
     finisher: the network that a GPU's set has for all of it. composer: the one that makes a picture at TAUGHT at once,
-    of a pivot that is as large. Without a network, or where nothing is enlarged, it only
-    resizes. Raises ConfigError for a size it does not do, ModelError for a network that does something else.
+    of a pivot that is as large. Without a network, or where nothing is enlarged, it only resizes. Raises
+    ConfigError for a size it does not do, ModelError for a network that does something else.
     """
 
     def __init__(

@@ -14,11 +14,10 @@ import numpy as np
 from facewire.errors import PacketError
 from facewire.types import Picture
 from facewire.wire import avif
+from facewire.wire.packets import MAX_CODED_SIZE
 
 MIDDLE = 128
 MOST_GAIN = 16
-LARGEST = 1024
-"""Side of a still, pixels (packets.MAX_CODED_SIZE)."""
 
 
 def of(coarse: Picture, fine: Picture, gain: int) -> Picture:
@@ -34,12 +33,14 @@ def added(coarse: Picture, difference: Picture, gain: int) -> Picture:
 
 
 def enlarged(picture: Picture, side: int) -> Picture:
-    """The picture [n, n, 3] as [side, side, 3], itself where it has that size; bicubic, as Pillow does it."""
-    if picture.shape[0] == side:
+    """The picture [h, w, 3] so large that it is `side` high, itself where it is; bicubic, as Pillow does it."""
+    height, width = picture.shape[:2]
+    if height == side:
         return picture
     from PIL import Image
 
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC), np.uint8)
+    size = width * side // height, side
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC), np.uint8)
 
 
 def halved(picture: Picture) -> Picture:
@@ -54,6 +55,7 @@ def parse(still: bytes, coded: bytes) -> tuple[int, bytes]:
     the pivot's own still. No pixel is decoded."""
     gain, stream = coded[0], coded[1:]
     side, declared = avif.declared_size(still)[0], avif.declared_size(stream)
-    if not 1 <= gain <= MOST_GAIN or declared not in ((side, side), (2 * side, 2 * side)) or declared[0] > LARGEST:
+    fits = declared in ((side, side), (2 * side, 2 * side)) and declared[0] <= MAX_CODED_SIZE
+    if not 1 <= gain <= MOST_GAIN or not fits:
         raise PacketError("pivot with a difference that does not belong to it")
     return gain, stream

@@ -211,15 +211,10 @@ def decode_whole(data: bytes) -> Shown:
     if patch is not None:
         left, top, eyes_shut = patch[0], patch[1], _still(patch[2])
         shut = lids.laid_over(picture, left, top, eyes_shut)
-        large_shut = None if fine is picture else lids.laid_over(fine, 2 * left, 2 * top, _doubled(eyes_shut))
+        if fine is not picture:
+            doubled = difference.enlarged(eyes_shut, 2 * eyes_shut.shape[0])
+            large_shut = lids.laid_over(fine, 2 * left, 2 * top, doubled)
     return Shown(picture, shut, mouth, None if fine is picture else Large(fine, large_shut))
-
-
-def _doubled(picture: Picture) -> Picture:
-    from PIL import Image
-
-    height, width = picture.shape[:2]
-    return np.asarray(Image.fromarray(picture).resize((2 * width, 2 * height), Image.Resampling.BICUBIC), np.uint8)
 
 
 def _still(stream: bytes) -> Picture:
