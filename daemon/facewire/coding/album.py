@@ -41,11 +41,6 @@ class Seen:
     scene: Scene
     large: Picture | None = None
 
-    @property
-    def best(self) -> Picture:
-        """The picture at the finest size that there is."""
-        return self.picture if self.large is None else self.large
-
 
 class Album:
     """Keeps some of what it is shown. Bounded."""

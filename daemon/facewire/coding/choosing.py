@@ -17,7 +17,7 @@ from typing import Protocol
 
 from facewire.coding.album import Album, Seen
 from facewire.coding.blink import Blink
-from facewire.coding.finer import CLOSER, LEAST_SECONDS, STAYED, Finer, Originals
+from facewire.coding.finer import CLOSER, FINEST_SECONDS, LEAST_SECONDS, STAYED, Finer, Originals
 from facewire.coding.glances import Glance
 from facewire.coding.keyframes import CODED_SIZE, find_points
 from facewire.coding.likeness import look
@@ -300,8 +300,11 @@ class Choosing:
     def _finer(self, current: Taken, seconds: float, profile: Profile) -> Finer | None:
         """What is better than the running pivot, after its picture has stayed for so long."""
         enough = max(LEAST_SECONDS, STAYED * profile.pivot_interval)
+        if seconds >= FINEST_SECONDS and not self._originals.refines(current.pivot_id):
+            return self._originals.finest(current, profile.finest_bytes, profile.finest_side > CODED_SIZE)
         if seconds >= enough:
-            return self._originals.finer(current, [*self._album.seen, *self._blink.seen], profile.finer_bytes)
+            seen = [*self._album.seen, *self._blink.seen]
+            return self._originals.finer(current, seen, profile.finer_bytes, profile.finer_side > CODED_SIZE)
         if seconds >= LEAST_SECONDS and enough >= 2 * LEAST_SECONDS:
             return self._originals.closer(current, min(profile.finer_bytes, CLOSER * profile.pivot_bytes))
         return None
@@ -315,6 +318,6 @@ class Choosing:
 
 def _seen(coded: Picture, scene: Scene, picture: Picture, crop: Crop, profile: Profile) -> Seen:
     """A picture to keep; large where the profile has bytes for that, and the camera shows more than is coded."""
-    wanted = profile.finer_side
-    large = cut(picture, crop, wanted) if wanted > CODED_SIZE and crop.side >= ENOUGH * CODED_SIZE else None
+    wanted = max(profile.finer_side, profile.finest_side) > CODED_SIZE
+    large = cut(picture, crop, 2 * CODED_SIZE) if wanted and crop.side >= ENOUGH * CODED_SIZE else None
     return Seen(coded, scene, large)

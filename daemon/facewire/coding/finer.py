@@ -8,6 +8,8 @@ there as a whole:
     closer    after some seconds the same picture, in CLOSER times the bytes, where a better one is long to wait for
     finer     once one knows how somebody mostly looks, the picture that turned out to be the best pivot (album), in
               all the bytes that the profile allows
+    finest    the same where it stays for longer still, in as many bytes as bring anything, where the link is too narrow
+              to begin with that
 
 Shut eyes (lids) do not wait for it: as soon as there was a blink, the running pivot goes on with them at its end, for
 some 300 bytes (sending). What is really needed waits for none of this.
@@ -41,6 +43,8 @@ LEAST_SECONDS = 6.0
 CLOSER = 2
 """How many times a first pivot's bytes bring most of what more would: shown LPIPS 0.014 less for 4,000 bytes more, and
 0.003 for the next 4,000 (docs/training.md)."""
+FINEST_SECONDS = 30.0
+"""A picture has stayed for longer still after these seconds."""
 WORTH = 1.25
 """How many times longer than the running one it may be, to be worth another look at the same picture."""
 NEAR = 1.0
@@ -61,7 +65,7 @@ Job = Future[Finer | None]
 class Stage(IntEnum):
     """How far a pivot has come; or would, but for that nothing is better."""
 
-    FIRST, CLOSER, FINER = range(3)
+    FIRST, CLOSER, FINER, FINEST = range(4)
 
 
 class Originals:
@@ -78,7 +82,7 @@ class Originals:
         return pivot_id in self._pictures
 
     def refines(self, pivot_id: bytes) -> bool:
-        """Whether there may be a finer one."""
+        """Whether a better picture may take its place."""
         return pivot_id in self._pictures and self._stages[pivot_id] < Stage.FINER
 
     def keep(self, pivot_id: bytes, seen: Seen, stage: Stage = Stage.FIRST) -> None:
@@ -91,16 +95,23 @@ class Originals:
         """The same picture in up to `max_bytes` bytes; None as for `finer`."""
         return self._made(taken, (), max_bytes, Stage.CLOSER)
 
-    def finer(self, taken: Taken, seen: Sequence[Seen], max_bytes: int) -> Finer | None:
+    def finer(self, taken: Taken, seen: Sequence[Seen], max_bytes: int, large: bool = False) -> Finer | None:
         """What takes this pivot's place, in up to `max_bytes` bytes, after so much was seen before it; None where that
-        is not worth it, it is the finer one itself, or it is not coded yet: ask again."""
-        return self._made(taken, seen, max_bytes, Stage.FINER)
+        is not worth it, it is the finer one itself, or it is not coded yet: ask again. large: at twice the side, where
+        more was seen than is coded."""
+        return self._made(taken, seen, max_bytes, Stage.FINER, large)
 
-    def _made(self, taken: Taken, seen: Sequence[Seen], max_bytes: int, stage: Stage) -> Finer | None:
+    def finest(self, taken: Taken, max_bytes: int, large: bool = False) -> Finer | None:
+        """The same picture in up to `max_bytes` bytes; None as for `finer`."""
+        return self._made(taken, (), max_bytes, Stage.FINEST, large)
+
+    def _made(
+        self, taken: Taken, seen: Sequence[Seen], max_bytes: int, stage: Stage, large: bool = False
+    ) -> Finer | None:
         if taken.pivot_id not in self._pictures or self._stages[taken.pivot_id] >= stage or not max_bytes:
             return None
         original = self._pictures[taken.pivot_id]
-        job = self._finished((taken.pivot_id, max_bytes), partial(better, taken, original, seen, max_bytes))
+        job = self._finished((taken.pivot_id, max_bytes), partial(better, taken, original, seen, max_bytes, large))
         if job is None:
             return None
         found = job.result()
@@ -135,16 +146,20 @@ class Originals:
         return job
 
 
-def better(taken: Taken, original: Seen, seen: Sequence[Seen], max_bytes: int) -> Finer | None:
-    """The best pivot for all that was seen, coded; None: nothing is better. original: what `taken` was coded from."""
+def better(
+    taken: Taken, original: Seen, seen: Sequence[Seen], max_bytes: int, large: bool = False
+) -> Finer | None:
+    """The best pivot for all that was seen, coded; None: nothing is better. original: what `taken` was coded from;
+    large: see Originals.finer."""
     best = fittest(seen, original)
     is_same = best is original
     if is_same and max_bytes < WORTH * len(taken.data):
         return None
     first = taken.data if is_same else encode_face(best.picture, best.scene.face, len(coarsest(taken.data)))
-    coarse = enlarged(decode_pivot(coarsest(first)), best.best.shape[0])
-    apart = np.abs(coarse.astype(np.int32) - best.best).mean()
-    data = first if apart <= NEAR else add_difference(first, best.best, max_bytes)
+    fine = best.large if large and best.large is not None else best.picture
+    coarse = enlarged(decode_pivot(coarsest(first)), fine.shape[0])
+    apart = np.abs(coarse.astype(np.int32) - fine).mean()
+    data = first if apart <= NEAR else add_difference(first, fine, max_bytes)
     gate = taken.gate if is_same else None
     if gate is None:
         with_lids = lidded(data, best, seen, usual_opening(seen) if len(seen) >= FEWEST else 0.0)

@@ -118,7 +118,7 @@ class Sending:
         # A slice must fit into the bucket, or it would never go.
         self._largest = self._cost(profile.slice_bytes + 20)
         self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, self._largest))
-        self._accounts = Accounts(max(profile.pivot_bytes, profile.finer_bytes), self._rate)
+        self._accounts = Accounts(max(profile.pivot_bytes, profile.finer_bytes, profile.finest_bytes), self._rate)
         self._turn = 0
         self._latest: Bundle | None = None
         self._latest_at = 0.0

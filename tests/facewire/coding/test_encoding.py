@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facewire.coding.choosing import PAUSE_SECONDS
 from facewire.coding.encoding import Encoding
-from facewire.coding.finer import CLOSER, LEAST_SECONDS, STAYED
+from facewire.coding.finer import CLOSER, FINEST_SECONDS, LEAST_SECONDS, STAYED
 from facewire.coding.keyframes import CODED_SIZE
 from facewire.coding.lids import MAX_BYTES
 from facewire.coding.pivots import Limits, PivotPolicy, Scene
@@ -391,22 +391,28 @@ def test_what_is_finer_is_large_where_the_camera_shows_more_than_is_coded(
     assert large is None or large.picture.shape == (512, 512, 3)
 
 
-def test_where_a_better_picture_is_long_to_wait_for_the_same_one_comes_closer_before(
+def test_where_a_better_picture_is_long_to_wait_for_the_same_one_comes_closer_before_and_finest_after(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys.modules[__name__], "camera", noisy)
-    narrow = replace(LINK, pivot_interval=10.0, finer_bytes=12_000)
+    narrow = replace(LINK, pivot_interval=10.0, finer_side=256, finer_bytes=12_000)
+    narrow = replace(narrow, finest_bytes=60_000, finest_side=512)
     bench = Bench(paced=True, link=narrow)
-    seconds, totals = [], []
+    bench.shape = (720, 1280, 3)
+    bench.faces.face = FaceBox(500, 250, 220, 220, 0.9)
+    seconds, totals, are_large = [], [], []
     for _ in range(800):
         for part in of(PivotSlice, bench.feed(1))[:1]:
             seconds.append(bench.fed / 25)
             totals.append(part.total)
+            are_large.append(decode_whole(bench.encoding.in_use[-1].data).large is not None)
             assert part.pivot_id == bench.encoding.pending
             bench.encoding.pivot_sent(part.pivot_id)
-    assert seconds == pytest.approx([0, LEAST_SECONDS, STAYED * narrow.pivot_interval], abs=0.2)
-    for total, most in zip(totals, (narrow.pivot_bytes, CLOSER * narrow.pivot_bytes, narrow.finer_bytes), strict=True):
+    assert seconds == pytest.approx([0, LEAST_SECONDS, STAYED * narrow.pivot_interval, FINEST_SECONDS], abs=0.3)
+    budgets = (narrow.pivot_bytes, CLOSER * narrow.pivot_bytes, narrow.finer_bytes, narrow.finest_bytes)
+    for total, most in zip(totals, budgets, strict=True):
         assert 0.8 * most < total <= most
+    assert are_large == [False, False, False, True]
 
 
 def blink(bench: Bench, openness: float = 0.05) -> list[Message]:

@@ -116,16 +116,44 @@ def test_what_was_coded_for_a_pivot_that_is_gone_is_not_given_out(picture: Pictu
     assert finer.taken.data == add_difference(other.data, picture.transpose(1, 0, 2), 4000)
 
 
-def test_what_is_finer_is_large_where_a_large_picture_is_kept() -> None:
-    large = np.random.default_rng(5).integers(0, 255, (32, 32, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+@pytest.fixture
+def large() -> Picture:
+    return np.random.default_rng(5).integers(0, 255, (32, 32, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+
+
+def test_what_is_finer_is_large_where_that_is_wanted_and_a_large_picture_is_kept(large: Picture) -> None:
     original = Seen(halved(large), Scene(), large)
     first = taken(original.picture, 1000)
     originals = Originals()
     originals.keep(first.pivot_id, original)
-    finer = originals.finer(first, (), 6000)
+    finer = originals.finer(first, (), 6000, large=True)
     assert finer is not None
     shown = decode_whole(finer.taken.data).large
     assert shown is not None
     assert shown.picture.shape == large.shape
     error = np.abs(shown.picture.astype(int) - large).mean()
     assert error < 0.5 * np.abs(enlarged(decode_pivot(first.data), 128).astype(int) - large).mean()
+
+
+def test_what_was_finer_is_finest_once(large: Picture) -> None:
+    original = Seen(halved(large), Scene(), large)
+    first = taken(original.picture, 1000)
+    originals = Originals()
+    originals.keep(first.pivot_id, original)
+    finer = originals.finer(first, (), 3000)
+    assert finer is not None
+    assert decode_whole(finer.taken.data).large is None
+    finest = originals.finest(finer.taken, 6000, large=True)
+    assert finest is not None
+    assert decode_whole(finest.taken.data).large is not None
+    assert coarsest(finest.taken.data) == coarsest(finer.taken.data)  # of which nothing is sent again
+    assert originals.finest(finest.taken, 12_000) is None
+    assert originals.finest(finer.taken, 0) is None
+
+
+def test_nothing_is_larger_than_what_was_seen(picture: Picture) -> None:
+    originals, first = Originals(), taken(picture, 1000)
+    originals.keep(first.pivot_id, Seen(picture, Scene()))
+    finest = originals.finest(first, 4000, large=True)
+    assert finest is not None
+    assert decode_whole(finest.taken.data).large is None
