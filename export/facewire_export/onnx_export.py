@@ -30,7 +30,7 @@ from facewire_export.networks.generator import Generator, Layers, PivotFeatures
 from facewire_export.networks.interpolator import Interpolator
 from facewire_export.networks.motion import Motion
 from facewire_export.networks.receiver import PARTS
-from facewire_export.networks.restorer import Restorer
+from facewire_export.networks.restorer import LARGE_PATCH, Restorer
 from facewire_export.networks.tiers import (
     BACKGROUND_SIZE,
     CODED_SIZE,
@@ -144,6 +144,10 @@ class Shelf:
         weights = torch.load(older, map_location="cpu", weights_only=True)["average"]
         return weights, json.loads((self.kept / RECORD).read_text())[task]
 
+    def has(self, task: str) -> bool:
+        """Whether there are weights of it."""
+        return self._trained(task).is_file() or (self.kept / f"{task}.pt").is_file()
+
     def keep(self, task: str) -> None:
         """Put a fresh run's weights where the next training begins (`train --start`) and the next export looks."""
         path = self._trained(task)
@@ -170,6 +174,7 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
     together = animator(tier)
     alone: dict[str, nn.Module] = {
         "restorer": Restorer(tier),
+        "large_restorer": Restorer(tier),
         "upscaler": Upscaler(tier),
         "background": Background(),
     }
@@ -178,6 +183,9 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
         weights, records["animator"] = shelf.take("animator")
         together.load_state_dict(weights)
         for name, module in alone.items():
+            if name == "large_restorer" and not shelf.has(name):
+                module.load_state_dict(alone["restorer"].state_dict())  # that does as well as a beginning
+                continue
             weights, records[name] = shelf.take(name)
             nn.ModuleDict({name: module}).load_state_dict(weights)
     torch.manual_seed(0)
@@ -212,6 +220,10 @@ def graphs(tier: Tier, shelf: Shelf | None) -> tuple[list[Graph], dict[str, Any]
             {"small": pivot_features.small, **points}, ("displacement", "occlusion"),
         ),
         Graph("restorer", Clamped(alone["restorer"]), {"pivot": pivot}, ("restored",)),
+        Graph(
+            "large_restorer", Clamped(alone["large_restorer"]), {"pivot": torch.rand(1, 3, LARGE_PATCH, LARGE_PATCH)},
+            ("restored",),
+        ),
         Graph(
             "interpolator", FlatInterpolator(),
             {"pivot": pivot, **between, "share": torch.tensor([0.5]), "stretch": stretch}, ("between",),

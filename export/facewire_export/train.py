@@ -17,18 +17,18 @@ import torch.distributed as dist
 
 from facewire_export.dataset import DatasetError
 from facewire_export.lpips import load_lpips
-from facewire_export.networks.receiver import PARTS
+from facewire_export.networks.receiver import PARTS, receiver
 from facewire_export.networks.tiers import CODED_SIZE, TIERS
 from facewire_export.perceptual import PyramidLoss
 from facewire_export.training.animator import AnimatorSettings, AnimatorTask
-from facewire_export.training.loop import RECORD, Schedule, Task, train
+from facewire_export.training.loop import RECORD, Schedule, Task, load_weights, train
 from facewire_export.training.losses import PictureLoss
 from facewire_export.training.pool import Pool, open_pool
 from facewire_export.training.representations import REPRESENTATIONS
 
 TASKS = ("animator", "restorer", "upscaler", "background")
-RECEIVER = "receiver"
-"""Goes on with what these have trained, together: give --start."""
+RECEIVER, LARGE = "receiver", "large_restorer"
+"""Go on with what these have trained, the receiver with restorer, repair and upscaler together: give --start."""
 SHARES = {"animator": 0.7, "restorer": 0.12, "upscaler": 0.12, "background": 0.06}
 """How `--minutes` is divided when all tasks are trained in one go."""
 STRIDE = 2
@@ -44,10 +44,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/compact"), help="checkpoints, curves, sheets, records")
     parser.add_argument(
         "--task",
-        choices=(*TASKS, RECEIVER),
+        choices=(*TASKS, RECEIVER, LARGE),
         action="append",
-        help="train only these (default: all but the receiver, in this order; the receiver: restorer, repair and "
-        "upscaler together, with what the shipped networks really send; give --start)",
+        help="train only these (default: all but the last two, in this order; the receiver: restorer, repair and "
+        "upscaler together, with what the shipped networks really send; large_restorer: what restores large pivots, "
+        "likewise; give --start for both)",
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so much time, over all tasks")
     parser.add_argument("--steps", type=int, help="stop after so many steps of each task; the learning rate ends there")
@@ -82,11 +83,18 @@ def make_task(name: str, options: argparse.Namespace, pools: dict[str, Pool], de
     lpips, pyramid = load_lpips(options.weights).to(device), PyramidLoss(options.weights).to(device)
     tier, gpu = TIERS[options.tier], device.type == "cuda"
     batch = options.batch or (48 if gpu else 8)
-    if name == RECEIVER:
+    if name in (RECEIVER, LARGE):
         from facewire_export.training.receiver import ReceiverTask
         from facewire_export.training.streams import open_streams
 
         streams = {key: open_streams(pool, STRIDE) for key, pool in pools.items()}
+        if name == LARGE:
+            from facewire_export.training.large import LargePivots, LargeTask
+
+            whole = receiver(tier)
+            whole.load_state_dict(load_weights(starting_point(options.start, RECEIVER), device))
+            train, val = ((streams[key], LargePivots(pools[key], streams[key], STRIDE)) for key in ("train", "val"))
+            return LargeTask(tier, whole.to(device), train, val, PictureLoss(lpips, pyramid, 8), batch)
         return ReceiverTask(tier, streams["train"], streams["val"], PictureLoss(lpips, pyramid, 8), batch)
     if name == "animator":
         settings = AnimatorSettings(batch=batch, motion_batch=2 * batch, window=CODED_SIZE if gpu else 128)
@@ -111,10 +119,10 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
     """Training and held-out clips as the task needs them."""
     val = options.val or options.clips.parent / "val"
     size = 512 if name in ("upscaler", "restorer") else CODED_SIZE
-    kind: dict[str, Any] = {"landmarks": name in ("animator", RECEIVER), "coded": name == "restorer"}
+    kind: dict[str, Any] = {"landmarks": name in ("animator", RECEIVER, LARGE), "coded": name == "restorer"}
     if name in ("restorer", "upscaler", "background"):
         kind["stride"] = 8  # neighbouring frames teach these nothing new
-    elif name == RECEIVER:
+    elif name in (RECEIVER, LARGE):
         kind["stride"] = STRIDE
     # Of torchrun's processes the first one decodes into the cache, the others find it there.
     follows = dist.is_initialized() and dist.get_rank() > 0
@@ -132,9 +140,11 @@ def open_pools(name: str, options: argparse.Namespace, device: torch.device) -> 
 def starting_point(folder: Path | None, task: str) -> tuple[Path, ...]:
     """Files with the task's weights in `--start`. Raises DatasetError when they are not there."""
     if folder is None:
-        if task == RECEIVER:
-            raise DatasetError("the receiver goes on with trained networks: give --start, e.g. models_onnx/compact")
+        if task in (RECEIVER, LARGE):
+            raise DatasetError(f"the {task} goes on with trained networks: give --start, e.g. models_onnx/compact")
         return ()
+    if task == LARGE and not (folder / f"{LARGE}.pt").is_file():
+        return ()  # it begins as the restorer
     paths = tuple(folder / f"{part}.pt" for part in (PARTS if task == RECEIVER else (task,)))
     for path in paths:
         if not path.is_file():

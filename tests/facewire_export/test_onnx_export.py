@@ -28,8 +28,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_manifest_vouches_for_what_was_written(models: Path) -> None:
     manifest = load_manifest(models)
     assert set(manifest.networks) == {
-        "keypoints", "pivot_encoder", "generator", "motion", "restorer", "interpolator", "composer", "upscaler",
-        "background",
+        "keypoints", "pivot_encoder", "generator", "motion", "restorer", "large_restorer", "interpolator",
+        "composer", "upscaler", "background",
     }  # fmt: skip
     assert manifest.id == manifest.true_id()
     for entry in manifest.networks.values():

@@ -140,9 +140,23 @@ def test_the_receiver_learns_from_what_is_sent_and_is_exported_in_parts(face: Pa
     assert all(torch.equal(kept[key], value) for key, value in shelf.take("restorer")[0].items())
 
 
-def test_the_receiver_needs_something_to_go_on_with(clips: Path, tmp_path: Path) -> None:
+@needs_weights
+def test_what_restores_large_pivots_learns_alone(face: Path, tmp_path: Path) -> None:
+    start = ROOT / "models_onnx" / "compact"
+    arguments = ["--task", "large_restorer", "--start", str(start), "--steps", "2", "--val", str(face / "train")]
+    assert main(options(face, tmp_path, *arguments)) == 0
+    record = json.loads((tmp_path / "large_restorer.json").read_text())
+    assert set(record["held_out"]) == {"lpips_shown", "psnr_shown"}
+    before = torch.load(start / "restorer.pt", weights_only=True)["average"]
+    weights, _ = Shelf(tmp_path, tmp_path).take("large_restorer")
+    assert {f"large_{key}" for key in before} == set(weights)
+    assert any(not torch.equal(before[key], weights[f"large_{key}"]) for key in before)
+
+
+@pytest.mark.parametrize("task", ["receiver", "large_restorer"])
+def test_some_need_something_to_go_on_with(clips: Path, tmp_path: Path, task: str) -> None:
     with pytest.raises(DatasetError, match="--start"):
-        main(options(clips, tmp_path, "--task", "receiver"))
+        main(options(clips, tmp_path, "--task", task))
 
 
 def test_nothing_is_sent_of_clips_without_faces(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from facewire.coding.blink import Blink
 from facewire.coding.finer import CLOSER, FINEST_SECONDS, LEAST_SECONDS, STAYED, Finer, Originals
 from facewire.coding.glances import Glance
 from facewire.coding.keyframes import CODED_SIZE, find_points
+from facewire.coding.large import twice
 from facewire.coding.likeness import look
 from facewire.coding.lips import encode_face
 from facewire.coding.pivots import CutDetector, Decision, PivotPolicy, Scene, Taken, distance, unlikeness
@@ -38,8 +39,6 @@ ALIKE = 0.09
 SHUT, TOGETHER = 0.16, 0.06
 """Eyes that are less open are shut (face.mesh.eye_opening), lips that are less apart are together (mouth_opening): what
 nobody can open again makes no new pivot..."""
-ENOUGH = 1.25
-"""A crop of so many times the coded side has more to show than is coded."""
 PAUSE_SECONDS = 0.6
 """... unless they stay so: a blink takes 0.1 to 0.4 s, and who talks parts his lips several times a second."""
 
@@ -319,5 +318,4 @@ class Choosing:
 def _seen(coded: Picture, scene: Scene, picture: Picture, crop: Crop, profile: Profile) -> Seen:
     """A picture to keep; large where the profile has bytes for that, and the camera shows more than is coded."""
     wanted = max(profile.finer_side, profile.finest_side) > CODED_SIZE
-    large = cut(picture, crop, 2 * CODED_SIZE) if wanted and crop.side >= ENOUGH * CODED_SIZE else None
-    return Seen(coded, scene, large)
+    return Seen(coded, scene, twice(picture, crop) if wanted else None)

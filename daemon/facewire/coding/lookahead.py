@@ -25,6 +25,7 @@ from facewire.coding.album import Seen as Portrait
 from facewire.coding.album import fit, usual_opening
 from facewire.coding.budget import Budget
 from facewire.coding.keyframes import CODED_SIZE, EncodingCounters, Numbers, blinking, bundle, find_points
+from facewire.coding.large import Shots, encode_patiently
 from facewire.coding.lids import blinks, lidded
 from facewire.coding.lips import FRAME_BYTES, Lips, encode_face, spoken
 from facewire.coding.pivots import CutDetector, Scene
@@ -89,6 +90,7 @@ class Lookahead:
         self._first = first
         self._cuts = CutDetector()
         self._stretch: list[Seen] = []
+        self._shots = Shots(MOST_PIVOT * profile.pivot_bytes)
         self._most = max(1, round(STRETCH_SECONDS * fps / (profile.skip + 1)))
         self._crop: Crop | None = None
         self._shape: tuple[int, ...] = ()
@@ -148,6 +150,8 @@ class Lookahead:
             out += self._end_stretch()
         points = None if coded is None else find_points(self._networks["keypoints"], coded)
         self._stretch.append(Seen(number, coded, points))
+        if coded is not None:
+            self._shots.add(number, picture, crop)
         if len(self._stretch) >= self._most:
             out += self._end_stretch()
             self._goes_on = True
@@ -182,6 +186,7 @@ class Lookahead:
         for kept, run in runs:
             out += self._say([seen for seen, _ in run], kept)
         self._glances = {}
+        self._shots.clear()
         return out
 
     def _choose(self, stretch: Sequence[Seen], goes_on: bool) -> list[Kept] | None:
@@ -203,7 +208,8 @@ class Lookahead:
             return None if allowed < LEAST_PIVOT else [self._coded(first, allowed, PATIENT_SPEED)] * len(stretch)
         may = fit(list(self._portraits.values()))
         best = {number for number, one_may in zip(self._portraits, may, strict=True) if one_may}
-        return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded, best).choice()
+        large = self._shots.any
+        return Plan(self._networks, stretch, self._usable(), current, allowed, self._coded, best, large).choice()
 
     def _looked_at(self, stretch: Sequence[Seen]) -> dict[int, Portrait]:
         out = {}
@@ -224,7 +230,8 @@ class Lookahead:
             share = most // len(new)
             made = lidded(kept.data, portrait, portraits, usual_opening(portraits), share)
             allowed = len(kept.data) + share
-            data = made.data if made else encode_face(portrait.picture, portrait.scene.face, allowed, PATIENT_SPEED)
+            large = self._shots.get(self._origins[pivot_id])
+            data = made.data if made else encode_patiently(portrait.picture, large, portrait.scene.face, allowed)
             new[pivot_id] = replace(kept, pivot_id=content_id(data), data=data, gate=made.gate if made else None)
         return [new.get(kept.pivot_id, kept) for kept in chosen]
 
@@ -255,7 +262,11 @@ class Lookahead:
     def _coded(self, seen: Seen, allowed: int, speed: int) -> Kept:
         assert seen.coded is not None
         assert self._crop is not None
-        data = encode_face(seen.coded, self._face(seen.number), allowed, speed)
+        face = self._face(seen.number)
+        if speed == PATIENT_SPEED:
+            data = encode_patiently(seen.coded, self._shots.get(seen.number), face, allowed)
+        else:
+            data = encode_face(seen.coded, face, allowed, speed)
         self._origins[content_id(data)] = seen.number
         return Kept(content_id(data), data, self._crop, self._shape)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.coding.keyframes import CODED_SIZE
+from facewire.coding.large import LEAST_BYTES
 from facewire.coding.likeness import unlike
 from facewire.coding.trial import reconstruct
 from facewire.networks import Networks
@@ -35,6 +36,8 @@ TURN_BYTES = 300
 BLUR = ((1_000, 0.081), (2_000, 0.035), (4_000, 0.010), (8_000, 0.0015), (12_000, 0.0))
 """What LPIPS at 512x512 grows by besides where a pivot takes so many bytes instead of 12,000: unlikeness does not see
 all of what it then lacks (17 held-out clips)."""
+LARGE = ((LEAST_BYTES, -0.0015), (20_000, -0.0049), (32_000, -0.0084))
+"""The same where it is large (coding.large; 32 held-out pivots)."""
 LEAST_PIVOT = 500
 """A pivot of fewer bytes is worse than the last picture held."""
 
@@ -60,7 +63,8 @@ class Seen:
 
 
 class Plan:
-    """Which pivot each frame of a stretch is animated from. fit: numbers of frames that may be pivots; empty: all."""
+    """Which pivot each frame of a stretch is animated from. fit: numbers of frames that may be pivots; empty: all.
+    large: whether pivots are, where there are bytes for it."""
 
     def __init__(
         self,
@@ -71,7 +75,9 @@ class Plan:
         allowed: int,
         code: Callable[[Seen, int, int], Kept],
         fit: Collection[int] = (),
+        large: bool = False,
     ) -> None:
+        self._large = large
         self._networks, self._stretch, self._known, self._current = networks, stretch, known, current
         self._allowed, self._code = allowed, code
         self._faces = [seen for seen in stretch if seen.coded is not None]
@@ -123,7 +129,7 @@ class Plan:
         points = [seen.points for seen in self._samples if seen.points is not None]
         shown = reconstruct(self._networks, pivot, points, CODED_SIZE)
         real = [seen.coded for seen in self._samples if seen.coded is not None]
-        sizes, blurs = zip(*BLUR, strict=True)
+        sizes, blurs = zip(*(LARGE if self._large and len(pivot) >= LEAST_BYTES else BLUR), strict=True)
         blur = float(np.interp(np.log(len(pivot)), np.log(sizes), blurs))
         return np.array([LPIPS * unlike(a, b) + blur for a, b in zip(real, shown, strict=True)])
 

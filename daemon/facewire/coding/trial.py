@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facewire.networks import Networks
+from facewire.networks import SENDER, Networks
 from facewire.showing.animator import Animator
 from facewire.showing.planes import to_picture
 from facewire.types import Bundle, Epoch, KeypointFrame, Picture, PivotSlice, Points
@@ -22,7 +22,9 @@ def reconstruct(networks: Networks, pivot: bytes, frames: Sequence[Points], code
 
     pivot: coded, as it would be sent. Keypoints are taken as they are: their grid costs nothing that one can see.
     """
-    animator = Animator(networks)
+    # Whatever else there is works at the shown size.
+    needed = {role: session for role, session in networks.sessions.items() if role in SENDER}
+    animator = Animator(Networks(networks.id, needed))
     name = content_id(pivot)
     epoch = Epoch(0, 0, 0, name, len(pivot), coded_size, 25.0, 0, networks.id, 0.0)
     raw = [np.asarray(points, np.float32) for points in frames]

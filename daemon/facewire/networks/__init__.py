@@ -29,10 +29,12 @@ __all__ = [
 
 ENCODER = ("keypoints", "background", "restorer", "pivot_encoder", "motion")
 """The last three: to see what a receiver will see."""
-DECODER = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator", "composer", "upscaler", "finisher")
-SENDER = (*DECODER, "motion")
+RECONSTRUCTING = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator")
+"""What makes pictures at the coded size."""
+DECODER = (*RECONSTRUCTING, "large_restorer", "composer", "upscaler", "finisher")
+SENDER = (*RECONSTRUCTING, "motion")
 """What looks before it sends (files): it reconstructs as a decoder does, and fits deformations."""
-OPTIONAL = frozenset({"background", "motion", "restorer", "interpolator", "composer", "upscaler", "finisher"})
+OPTIONAL = frozenset({"background", "motion", "interpolator", "restorer", *DECODER[len(RECONSTRUCTING) :]})
 """Networks that a role can do without (a plainer rule or picture takes their place)."""
 ON_GPUS = frozenset({"finisher"})
 """Networks that bring nothing on a CPU: the finisher is the upscaler over the whole picture, and its bytes."""

@@ -21,13 +21,14 @@ from facewire.networks import Networks
 from facewire.networks.session import host
 from facewire.showing.deformation import FIELD
 from facewire.showing.deformation import from_grid as field_of
-from facewire.showing.planes import Planes, to_planes
+from facewire.showing.large import LargePivot
+from facewire.showing.planes import Planes
 from facewire.showing.scenes import coded_size, scene_feeds
 from facewire.types import MAX_BETWEEN, Between, Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
 from facewire.wire.assembler import PivotAssembler
 from facewire.wire.keypoints import from_grid
 from facewire.wire.mouth import Place, stretch
-from facewire.wire.pivot import Large, decode_whole
+from facewire.wire.pivot import decode_whole
 from facewire.wire.pivot_store import PivotCache
 
 MAX_EPOCHS = 8
@@ -95,13 +96,13 @@ class Rebuilt:
 class _Scene:
     """A pivot, ready to be animated. `feeds` are the generator's inputs that stay the same for the whole epoch; shut:
     the same with shut eyes, where the pivot shows them; mouth: where it is, None where the pivot does not say; large:
-    the pivot and its shut eyes at twice the coded size, where it has them, float32 [1, 3, 2 coded, 2 coded]."""
+    both at twice the coded size, where the pivot has that."""
 
     pivot_id: bytes
     feeds: Mapping[str, NDArray[Any]]
     shut: Mapping[str, NDArray[Any]] | None = None
     mouth: Place | None = None
-    large: tuple[Planes, Planes] | None = None
+    large: LargePivot | None = None
 
     def of(self, shut: bool) -> Mapping[str, NDArray[Any]]:
         """What a frame with open or with shut eyes is made from."""
@@ -253,7 +254,9 @@ class Animator:
             return None
         feeds = scene_feeds(self.networks, picture)
         same = None if shut is None else scene_feeds(self.networks, shut, feeds["pivot_keypoints"])
-        twice = None if large is None else _both(large)
+        twice = None
+        if large is not None and self.networks.get("composer") is not None:
+            twice = LargePivot(large, self.networks.get("large_restorer"))
         scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same, mouth, twice)
         while len(self._scenes) > MAX_SCENES:
             self._scenes.popitem(last=False)
@@ -315,6 +318,8 @@ class Animator:
         steady = before is not None and before.pivot_id == scene.pivot_id and first == before.number + 1
         apart = stretch(scene.mouth, frame.mouth)
         layers = self._generate(scene.of(frame.shut), points, deformation, apart, before if steady else None)
+        if scene.large is not None and not hurry:
+            scene.large.advance()
         large = _large(scene, frame.shut, _mixed(layers, layers, np.float32(0), stretch(None, 0)))
         node = _Node(frame.number, scene.pivot_id, points, deformation, frame.shut, frame.mouth, layers, large)
         self._last = node
@@ -375,7 +380,7 @@ def _large(scene: _Scene, shut: bool, feeds: Feeds) -> Feeds | None:
         return None
     ends = [np.asarray(host(feeds[f"displacement_{when}"])) for when in ("before", "after")]
     far = max(float(np.hypot(moved[:, 0], moved[:, 1]).mean()) for moved in ends)
-    return None if far > FAR else {**feeds, "pivot": scene.large[shut]}
+    return None if far > FAR else {**feeds, "pivot": scene.large.planes(shut)}
 
 
 def _mixed(
@@ -389,12 +394,3 @@ def _mixed(
     for when, layers in (("before", before), ("after", after)):
         feeds.update({f"{name}_{when}": value for name, value in layers.items()})
     return feeds
-
-
-def _both(large: Large) -> tuple[Planes, Planes]:
-    """Large pictures as planes, with open and with shut eyes."""
-    opened = to_planes(large.picture)
-    shut = opened if large.shut is None else to_planes(large.shut)
-    for planes in (opened, shut):
-        planes.setflags(write=False)  # a GPU's session uploads it once
-    return opened, shut

@@ -3,14 +3,11 @@
 The network was taught pictures that were enlarged to TAUGHT, and knows no others: at 1024 it would draw a grid over
 skin. So it always sees them at that size, and what it made is fitted to the shown one.
 
-It takes patches of one fixed side, and they overlap. They are spread so that the first and the last touch the picture's
-edges exactly, and blended with ramps that add up to one everywhere: what a patch knows badly (its rim, where the
-convolutions see padding) weighs next to nothing.
+It takes patches of one fixed side (patches.py).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,42 +16,15 @@ from numpy.typing import NDArray
 
 from facewire.errors import ConfigError, ModelError
 from facewire.networks.session import Session, host
+from facewire.showing.patches import grid
 from facewire.showing.planes import Planes, fitted, resized, to_picture
 from facewire.types import Picture
 
 MIN_SIZE, MAX_SIZE = 64, 2160
 TAUGHT = 512
 """Side of the pictures that the network knows: twice the coded one."""
-BLOCK = 4
-"""The network works on blocks of 4x4 pixels, and was taught what enlargement does at each place of one: a patch that
-began between two blocks would be sharpened where it is not blurred (0.003 LPIPS at 512)."""
 BATCH_PIXELS = 128 * 128
 """Pixels in one run of the network, at least one patch: larger batches leave the cache (see Upscaler)."""
-
-
-def places(size: int, patch: int, overlap: int) -> list[int]:
-    """Where patches start along one side: the fewest that cover `size` and overlap by at least `overlap` pixels,
-    spread as evenly as blocks allow, the last one ending exactly at `size`. `patch` must not exceed `size`."""
-    room = size - patch
-    if room <= 0:
-        return [0]
-    count = math.ceil(room / ((patch - overlap) // BLOCK * BLOCK))
-    return [min(room, math.ceil(index * room / count / BLOCK) * BLOCK) for index in range(count + 1)]
-
-
-def weights(starts: list[int], patch: int) -> NDArray[np.float32]:
-    """float32 [len(starts), patch]: each patch's share of the pixels it covers, ramps where it overlaps its
-    neighbours, one elsewhere. Shares of one pixel add up to one."""
-    shares = np.ones((len(starts), patch), np.float32)
-    for index in range(len(starts) - 1):
-        width = starts[index] + patch - starts[index + 1]
-        ramp = ((np.arange(width) + 0.5) / width).astype(np.float32)
-        shares[index + 1, :width] *= ramp
-        shares[index, patch - width :] *= ramp[::-1]
-    total = np.zeros(starts[-1] + patch, np.float32)
-    for start, share in zip(starts, shares, strict=True):
-        total[start : start + patch] += share
-    return np.stack([share / total[start : start + patch] for start, share in zip(starts, shares, strict=True)])
 
 
 class Upscaler:
@@ -84,10 +54,7 @@ class Upscaler:
         if len(shape) != 4 or side is None or side != shape[-2] or side > TAUGHT or shape[1] != 3:
             raise ModelError(f"network upscaler: takes {shape}, not square patches of 3 colours, {TAUGHT} at most")
         self._patch = side
-        starts = places(TAUGHT, side, overlap=max(8, side // 16))
-        self._spots = [(top, left) for top in starts for left in starts]
-        along = weights(starts, side)
-        self._weights = [np.outer(row, column) for row in along for column in along]
+        self._spots = grid(TAUGHT, side, overlap=max(8, side // 16))
         batch = max(1, BATCH_PIXELS // (side * side)) if shape[0] is None else shape[0]
         self._gathered = np.empty((batch, 3, side, side), np.float32)
         self._canvas = np.empty((1, 3, TAUGHT, TAUGHT), np.float32)
@@ -114,13 +81,12 @@ class Upscaler:
         canvas.fill(0)
         for first in range(0, len(self._spots), batch):
             spots = self._spots[first : first + batch]
-            for index, (top, left) in enumerate(spots):
+            for index, (top, left, _) in enumerate(spots):
                 self._gathered[index] = large[0, :, top : top + side, left : left + side]
             # A network with a fixed batch gets its full number; what is left over from the run before is ignored.
             free = next(iter(self._session.inputs.values()))[0] is None
             given = self._gathered[: len(spots)] if free else self._gathered
             sharp = self._session.run({self._input: given})[self._output]
-            for index, (top, left) in enumerate(spots):
-                share = self._weights[first + index]
+            for index, (top, left, share) in enumerate(spots):
                 canvas[0, :, top : top + side, left : left + side] += sharp[index] * share
         return canvas

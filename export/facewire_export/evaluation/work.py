@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facewire.errors import FacewireError
-from facewire.networks import ENCODER, SENDER, Networks, open_networks
+from facewire.networks import DECODER, ENCODER, Networks, open_networks
 from facewire.types import Picture
 from facewire_export.dataset import ClipEntry
 from facewire_export.evaluation import codecs, footage, frechet, ours
@@ -25,7 +25,7 @@ from facewire_export.judge import Judge
 from facewire_export.machine import cpu_seconds
 from facewire_export.sheets import contact_sheet, save_png, strip
 
-ROLES = tuple(dict.fromkeys((*ENCODER, *SENDER)))
+ROLES = tuple(dict.fromkeys((*ENCODER, *DECODER)))
 """What cameras, files and receivers need."""
 
 

@@ -28,7 +28,7 @@ else:
 
 PORT = 5555
 STUBBED = "generator"
-LEFT_OUT = ("interpolator", "composer", "upscaler")
+LEFT_OUT = ("interpolator", "large_restorer", "composer", "upscaler")
 
 
 class Ends:

@@ -95,6 +95,14 @@ def save(path: Path, payload: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def load_weights(paths: Sequence[Path], device: torch.device) -> dict[str, Tensor]:
+    """The averaged weights of several files as one state."""
+    weights: dict[str, Tensor] = {}
+    for path in paths:
+        weights |= torch.load(path, map_location=device, weights_only=True)["average"]
+    return weights
+
+
 def rate(schedule: Schedule, step: int) -> float:
     """Learning rate: 200 steps of warm-up, then a cosine to the final rate."""
     warm = min(1.0, (step + 1) / 200)
@@ -152,9 +160,7 @@ class Trainer:
 
     def start(self, paths: Sequence[Path]) -> None:
         """Begin with another run's weights (a .best.pt, or those that lie beside the ONNX files)."""
-        weights: dict[str, Tensor] = {}
-        for path in paths:
-            weights |= torch.load(path, map_location=self.device, weights_only=True)["average"]
+        weights = load_weights(paths, self.device)
         self.networks.load_state_dict(weights)
         self.average.load_state_dict(weights)
         print(f"{self.task.name}: starts from {', '.join(map(str, paths))}", flush=True)

@@ -92,8 +92,17 @@ class ReceiverTask:
 
 def made(networks: nn.ModuleDict, batch: Batch, corners: NDArray[np.int64], window: int) -> Tensor:
     """What is shown [B, 3, 2 window, 2 window] of windows at corners (animator.cut); motion is that which was sent."""
-    generator: Generator = networks["generator"]  # type: ignore[assignment]
     pivot = networks["restorer"](batch.coded).float().clamp(0, 1)
+    picture, keep, paint = repaired(networks, batch, pivot, corners, window)
+    sharp: Tensor = networks["upscaler"](enlarged((picture * keep + paint).float().clamp(0, 1)))
+    return sharp
+
+
+def repaired(
+    networks: nn.ModuleDict, batch: Batch, pivot: Tensor, corners: NDArray[np.int64], window: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Moved pivot, and what the repair network keeps of it and paints, of windows at corners. pivot: restored."""
+    generator: Generator = networks["generator"]  # type: ignore[assignment]
     features = networks["pivot_encoder"](pivot)
     times = len(batch.points) // len(pivot)
     pivot = pivot.repeat_interleave(times, 0)
@@ -103,8 +112,7 @@ def made(networks: nn.ModuleDict, batch: Batch, corners: NDArray[np.int64], wind
     parts = warp(pivot, features, (batch.displacement, occlusion, hidden))
     parts = Warped(*[cut(value, corners, window) for value in parts])
     keep, paint = generator.repair(parts)
-    sharp: Tensor = networks["upscaler"](enlarged((parts.picture * keep + paint).float().clamp(0, 1)))
-    return sharp
+    return parts.picture, keep, paint
 
 
 def middles(places: Tensor) -> NDArray[np.float64]:

@@ -52,6 +52,12 @@ class Streams:
                 f"{pool.place}: none of these clips is {SHOWN_SIZE} pixels wide and shows a face in {FRAMES} frames"
             )
 
+    def coded(self, clip: int) -> NDArray[np.uint8]:
+        """A clip's pivots as they are decoded [pivots, 256, 256, 3]; the clip must have some."""
+        both = self._both[clip]
+        assert both is not None
+        return both[0].coded
+
     def batch(self, chosen: Sequence[tuple[tuple[int, int], Sequence[int]]]) -> Batch:
         """For each of `pivots` those of its FRAMES frames."""
         rows: list[list[NDArray[np.float32]]] = []

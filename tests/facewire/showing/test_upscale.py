@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from facewire.errors import ConfigError, ModelError
 from facewire.networks import load_network
+from facewire.showing.patches import BLOCK
 from facewire.showing.planes import resized, to_picture, to_planes
-from facewire.showing.upscale import BLOCK, Upscaler, places, weights
+from facewire.showing.upscale import Upscaler
 
 
 class Same:
@@ -42,29 +43,6 @@ def test_planes_and_back_is_exact() -> None:
 def test_overshoot_is_clipped() -> None:
     planes = np.array([-0.3, 1.4, 0.5], np.float32).reshape(1, 3, 1, 1)
     assert to_picture(planes).tolist() == [[[0, 255, 128]]]
-
-
-@pytest.mark.parametrize("size", [64, 65, 100, 127, 128, 129, 255, 512, 720, 1080, 2160])
-@pytest.mark.parametrize("patch", [64, 96, 128, 272])
-def test_patches_cover_exactly_and_shares_add_up(size: int, patch: int) -> None:
-    overlap = max(8, patch // 16)
-    starts = places(max(size, patch), patch, overlap)
-    assert starts[0] == 0
-    assert starts[-1] + patch == max(size, patch)
-    steps = np.diff(starts)
-    assert np.all(steps <= patch - overlap)
-    assert len(steps) == 0 or steps.max() - steps.min() < 2 * BLOCK
-    assert all(start % BLOCK == 0 for start in starts[:-1])
-    total = np.zeros(max(size, patch))
-    for start, share in zip(starts, weights(starts, patch), strict=True):
-        total[start : start + patch] += share
-    assert np.allclose(total, 1, atol=1e-6)
-
-
-def test_no_patch_too_many() -> None:
-    assert len(places(512, 64, 8)) == 9
-    assert len(places(512, 272, 17)) == 2
-    assert places(256, 256, 32) == [0]
 
 
 @pytest.mark.parametrize("size", [64, 256, 257, 300, 512, 600])
