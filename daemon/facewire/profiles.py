@@ -46,9 +46,7 @@ class Profile:
     finer_side: int = 256
     """Side of a finer pivot, pixels: 256, or 512 where there are bytes for more than the networks look at."""
     finest_bytes: int = 0
-    """On a link: what a finer pivot that stays for longer still is coded to; 0: it stays as it is."""
-    finest_side: int = 256
-    """Its side, as `finer_side`."""
+    """On a link: what a finer pivot that stays for longer still is coded to, at 512 pixels; 0: it stays as it is."""
 
 
 # The ceilings are contracts of the links (README, "What it costs"); the rest follows from them. A message costs about
@@ -57,7 +55,7 @@ class Profile:
 _ALL = (
     Profile("iridium", 2.4, 1, 16, 2_500, 1.5, 200, 60.0, 60.0, 1, 0, 3.05, 0.0, 5_000, 15.0, finest_bytes=12_000),
     Profile(
-        "bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 3.6, 9.0, 12_000, finest_bytes=24_000, finest_side=512
+        "bgan", 8.0, 1, 6, 4_000, 1.0, 600, 10.0, 30.0, 2, 2, 3.6, 9.0, 12_000, finer_side=512, finest_bytes=24_000
     ),
     Profile("vsat", 32.0, 1, 2, 8_000, 1.0, 1_200, 4.0, 10.0, 3, 2, 24.0, 24.0, 32_000, finer_side=512),
     Profile("lan", 250.0, 1, 1, 12_000, 0.5, 8_000, 1.0, 5.0, 3, 2, 32.0, 24.0, 60_000, finer_side=512),

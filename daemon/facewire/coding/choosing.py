@@ -300,7 +300,7 @@ class Choosing:
         """What is better than the running pivot, after its picture has stayed for so long."""
         enough = max(LEAST_SECONDS, STAYED * profile.pivot_interval)
         if seconds >= FINEST_SECONDS and not self._originals.refines(current.pivot_id):
-            return self._originals.finest(current, profile.finest_bytes, profile.finest_side > CODED_SIZE)
+            return self._originals.finest(current, profile.finest_bytes)
         if seconds >= enough:
             seen = [*self._album.seen, *self._blink.seen]
             return self._originals.finer(current, seen, profile.finer_bytes, profile.finer_side > CODED_SIZE)
@@ -317,5 +317,5 @@ class Choosing:
 
 def _seen(coded: Picture, scene: Scene, picture: Picture, crop: Crop, profile: Profile) -> Seen:
     """A picture to keep; large where the profile has bytes for that, and the camera shows more than is coded."""
-    wanted = max(profile.finer_side, profile.finest_side) > CODED_SIZE
+    wanted = profile.finer_side > CODED_SIZE or profile.finest_bytes
     return Seen(coded, scene, twice(picture, crop) if wanted else None)

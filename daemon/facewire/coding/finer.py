@@ -8,8 +8,8 @@ there as a whole:
     closer    after some seconds the same picture, in CLOSER times the bytes, where a better one is long to wait for
     finer     once one knows how somebody mostly looks, the picture that turned out to be the best pivot (album), in
               all the bytes that the profile allows
-    finest    the same where it stays for longer still, in as many bytes as bring anything, where the link is too narrow
-              to begin with that
+    finest    the same where it stays for longer still, in as many bytes as bring anything and at twice the side, where
+              the link is too narrow to begin with that
 
 Shut eyes (lids) do not wait for it: as soon as there was a blink, the running pivot goes on with them at its end, for
 some 300 bytes (sending). What is really needed waits for none of this.
@@ -101,9 +101,9 @@ class Originals:
         more was seen than is coded."""
         return self._made(taken, seen, max_bytes, Stage.FINER, large)
 
-    def finest(self, taken: Taken, max_bytes: int, large: bool = False) -> Finer | None:
-        """The same picture in up to `max_bytes` bytes; None as for `finer`."""
-        return self._made(taken, (), max_bytes, Stage.FINEST, large)
+    def finest(self, taken: Taken, max_bytes: int) -> Finer | None:
+        """The same picture, large, in up to `max_bytes` bytes; None as for `finer`."""
+        return self._made(taken, (), max_bytes, Stage.FINEST, large=True)
 
     def _made(
         self, taken: Taken, seen: Sequence[Seen], max_bytes: int, stage: Stage, large: bool = False

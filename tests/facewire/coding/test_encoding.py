@@ -396,7 +396,7 @@ def test_where_a_better_picture_is_long_to_wait_for_the_same_one_comes_closer_be
 ) -> None:
     monkeypatch.setattr(sys.modules[__name__], "camera", noisy)
     narrow = replace(LINK, pivot_interval=10.0, finer_side=256, finer_bytes=12_000)
-    narrow = replace(narrow, finest_bytes=60_000, finest_side=512)
+    narrow = replace(narrow, finest_bytes=60_000)
     bench = Bench(paced=True, link=narrow)
     bench.shape = (720, 1280, 3)
     bench.faces.face = FaceBox(500, 250, 220, 220, 0.9)

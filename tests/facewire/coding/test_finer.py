@@ -143,7 +143,7 @@ def test_what_was_finer_is_finest_once(large: Picture) -> None:
     finer = originals.finer(first, (), 3000)
     assert finer is not None
     assert decode_whole(finer.taken.data).large is None
-    finest = originals.finest(finer.taken, 6000, large=True)
+    finest = originals.finest(finer.taken, 6000)
     assert finest is not None
     assert decode_whole(finest.taken.data).large is not None
     assert coarsest(finest.taken.data) == coarsest(finer.taken.data)  # of which nothing is sent again
@@ -154,6 +154,6 @@ def test_what_was_finer_is_finest_once(large: Picture) -> None:
 def test_nothing_is_larger_than_what_was_seen(picture: Picture) -> None:
     originals, first = Originals(), taken(picture, 1000)
     originals.keep(first.pivot_id, Seen(picture, Scene()))
-    finest = originals.finest(first, 4000, large=True)
+    finest = originals.finest(first, 4000)
     assert finest is not None
     assert decode_whole(finest.taken.data).large is None
