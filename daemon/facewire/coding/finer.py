@@ -146,9 +146,7 @@ class Originals:
         return job
 
 
-def better(
-    taken: Taken, original: Seen, seen: Sequence[Seen], max_bytes: int, large: bool = False
-) -> Finer | None:
+def better(taken: Taken, original: Seen, seen: Sequence[Seen], max_bytes: int, large: bool = False) -> Finer | None:
     """The best pivot for all that was seen, coded; None: nothing is better. original: what `taken` was coded from;
     large: see Originals.finer."""
     best = fittest(seen, original)

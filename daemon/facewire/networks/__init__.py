@@ -31,10 +31,12 @@ ENCODER = ("keypoints", "background", "restorer", "pivot_encoder", "motion")
 """The last three: to see what a receiver will see."""
 RECONSTRUCTING = ("restorer", "keypoints", "pivot_encoder", "generator", "interpolator")
 """What makes pictures at the coded size."""
-DECODER = (*RECONSTRUCTING, "large_restorer", "composer", "upscaler", "finisher")
+ENLARGING = ("large_restorer", "composer", "upscaler", "finisher")
+"""What makes shown pictures of them."""
+DECODER = (*RECONSTRUCTING, *ENLARGING)
 SENDER = (*RECONSTRUCTING, "motion")
 """What looks before it sends (files): it reconstructs as a decoder does, and fits deformations."""
-OPTIONAL = frozenset({"background", "motion", "interpolator", "restorer", *DECODER[len(RECONSTRUCTING) :]})
+OPTIONAL = frozenset({"background", "motion", "interpolator", "restorer", *ENLARGING})
 """Networks that a role can do without (a plainer rule or picture takes their place)."""
 ON_GPUS = frozenset({"finisher"})
 """Networks that bring nothing on a CPU: the finisher is the upscaler over the whole picture, and its bytes."""

@@ -21,7 +21,7 @@ from facewire.networks import Networks
 from facewire.networks.session import host
 from facewire.showing.deformation import FIELD
 from facewire.showing.deformation import from_grid as field_of
-from facewire.showing.large import LargePivot
+from facewire.showing.large import LargePivot, large_pivot
 from facewire.showing.planes import Planes
 from facewire.showing.scenes import coded_size, scene_feeds
 from facewire.types import MAX_BETWEEN, Between, Bundle, Epoch, KeypointFrame, Message, PivotSlice, Points
@@ -254,10 +254,7 @@ class Animator:
             return None
         feeds = scene_feeds(self.networks, picture)
         same = None if shut is None else scene_feeds(self.networks, shut, feeds["pivot_keypoints"])
-        twice = None
-        if large is not None and self.networks.get("composer") is not None:
-            twice = LargePivot(large, self.networks.get("large_restorer"))
-        scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same, mouth, twice)
+        scene = self._scenes[pivot_id] = _Scene(pivot_id, feeds, same, mouth, large_pivot(self.networks, large))
         while len(self._scenes) > MAX_SCENES:
             self._scenes.popitem(last=False)
         self.counters.pivots += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from facewire.networks import Networks
 from facewire.networks.session import Session, host
 from facewire.showing.patches import grid
 from facewire.showing.planes import Planes, to_planes
@@ -51,6 +52,15 @@ class LargePivot:
             restored[place] += made * share
         if not self._left:
             self._pictures, self._restorer, self._restored = _ready(self._restored), None, []
+
+
+def large_pivot(networks: Networks, large: Large | None) -> LargePivot | None:
+    """What the composer makes frames of; None where there is none, or no picture of the size that it takes: whoever
+    sends may have coded any size."""
+    composer = networks.get("composer")
+    if large is None or composer is None or composer.inputs["pivot"][-1] != large.picture.shape[0]:
+        return None
+    return LargePivot(large, networks.get("large_restorer"))
 
 
 def _ready(pictures: list[Planes]) -> list[Planes]:

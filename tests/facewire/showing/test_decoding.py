@@ -319,7 +319,7 @@ class Layered:
 class Composer:
     """Gives the pivot back."""
 
-    inputs: Mapping[str, Any] = {}
+    inputs: Mapping[str, Any] = {"pivot": (1, 3, 512, 512)}
     outputs: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
@@ -333,12 +333,14 @@ class Composer:
 LARGE = add_difference(DARK, np.full((512, 512, 3), 90, np.uint8), 4000)
 
 
-def shown_large(networks: Networks, size: int, moved: float) -> tuple[Composer, list[ShownFrame]]:
+def shown_large(
+    networks: Networks, size: int, moved: float, pivot: bytes = LARGE
+) -> tuple[Composer, list[ShownFrame]]:
     composer = Composer()
     generator = Layered(networks["generator"], moved)
     sessions = {**networks.sessions, "generator": generator, "composer": composer}
     decoding = Decoding(Networks(networks.id, sessions), size)
-    run(decoding, epoch(networks, LARGE), *slices(LARGE))
+    run(decoding, epoch(networks, pivot), *slices(pivot))
     return composer, run(decoding, bundle([keypoints(0), keypoints(2), keypoints(4, low=True)]))
 
 
@@ -354,6 +356,14 @@ def test_a_large_pivot_is_composed_at_its_own_size(networks: Networks) -> None:
 def test_it_is_not_where_nobody_sees_it_or_it_has_moved_far(networks: Networks, size: int, moved: float) -> None:
     composer, frames = shown_large(networks, size, moved)
     assert len(frames) == 5
+    assert not composer.fed
+
+
+def test_a_large_pivot_of_another_size_is_a_finer_one(networks: Networks) -> None:
+    small = encode_pivot(np.full((64, 64, 3), 80, np.uint8), 4000)
+    pivot = add_difference(small, np.full((128, 128, 3), 90, np.uint8), 4000)
+    composer, frames = shown_large(networks, 512, 0.05, pivot)
+    assert [level(frame) for frame in frames] == pytest.approx([90] * 5, abs=3)
     assert not composer.fed
 
 
