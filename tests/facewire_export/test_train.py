@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -114,18 +115,26 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+START = ROOT / "models_onnx" / "compact"
+
+
+def carried_on(task: str, face: Path, out: Path) -> dict[str, Any]:
+    """Two steps from the shipped weights on; returns the record."""
+    arguments = ["--task", task, "--start", str(START), "--steps", "2", "--val", str(face / "train")]
+    assert main(options(face, out, *arguments)) == 0
+    record: dict[str, Any] = json.loads((out / f"{task}.json").read_text())
+    return record
+
+
 @needs_weights
 def test_the_receiver_learns_from_what_is_sent_and_is_exported_in_parts(face: Path, tmp_path: Path) -> None:
-    start = ROOT / "models_onnx" / "compact"
-    arguments = ["--task", "receiver", "--start", str(start), "--steps", "2", "--val", str(face / "train")]
-    assert main(options(face, tmp_path, *arguments)) == 0
-    record = json.loads((tmp_path / "receiver.json").read_text())
+    record = carried_on("receiver", face, tmp_path)
     assert set(record["held_out"]) == {"lpips_shown", "psnr_shown", "lpips_mouth", "psnr_mouth"}
-    assert record["started_from"]["restorer"] == json.loads((start / "record.json").read_text())["restorer"]
+    assert record["started_from"]["restorer"] == json.loads((START / "record.json").read_text())["restorer"]
     after = torch.load(tmp_path / "receiver.last.pt", weights_only=True)["networks"]
     changed: set[str] = set()
     for task in PARTS:
-        before = torch.load(start / f"{task}.pt", weights_only=True)["average"]
+        before = torch.load(START / f"{task}.pt", weights_only=True)["average"]
         changed |= {key for key in before if not torch.equal(before[key], after[key])}
     assert {key.split(".")[0] for key in changed} == {"pivot_encoder", "generator", "restorer", "upscaler"}
     assert not [key for key in changed if ".motion." in key]
@@ -142,12 +151,9 @@ def test_the_receiver_learns_from_what_is_sent_and_is_exported_in_parts(face: Pa
 
 @needs_weights
 def test_what_restores_large_pivots_learns_alone(face: Path, tmp_path: Path) -> None:
-    start = ROOT / "models_onnx" / "compact"
-    arguments = ["--task", "large_restorer", "--start", str(start), "--steps", "2", "--val", str(face / "train")]
-    assert main(options(face, tmp_path, *arguments)) == 0
-    record = json.loads((tmp_path / "large_restorer.json").read_text())
+    record = carried_on("large_restorer", face, tmp_path)
     assert set(record["held_out"]) == {"lpips_shown", "psnr_shown"}
-    before = torch.load(start / "restorer.pt", weights_only=True)["average"]
+    before = torch.load(START / "restorer.pt", weights_only=True)["average"]
     weights, _ = Shelf(tmp_path, tmp_path).take("large_restorer")
     assert {f"large_{key}" for key in before} == set(weights)
     assert any(not torch.equal(before[key], weights[f"large_{key}"]) for key in before)

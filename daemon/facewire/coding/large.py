@@ -16,7 +16,7 @@ from facewire.coding.lips import encode_face
 from facewire.face.crop import cut
 from facewire.face.mesh import Landmarks
 from facewire.types import Crop, Picture
-from facewire.wire.pivot import PATIENT_SPEED, add_difference
+from facewire.wire.pivot import add_difference
 
 ENOUGH = 1.25
 """A crop of so many times the coded side has more to show than is coded."""
@@ -62,10 +62,12 @@ class Shots:
         self._coded.clear()
 
 
-def encode_patiently(picture: Picture, large: Picture | None, face: Landmarks | None, max_bytes: int) -> bytes:
-    """A pivot in `max_bytes` bytes at most, made where nobody waits: of the large picture too, if there is one and
-    there are bytes for it. Raises ValueError like encode_pivot."""
+def encode_large(
+    picture: Picture, large: Picture | None, face: Landmarks | None, max_bytes: int, speed: int
+) -> bytes:
+    """A pivot in `max_bytes` bytes at most: of the large picture too, if there is one and there are bytes for it.
+    Raises ValueError like encode_pivot."""
     if large is None or max_bytes < LEAST_BYTES:
-        return encode_face(picture, face, max_bytes, PATIENT_SPEED)
-    coarse = encode_face(picture, face, round(COARSE_SHARE * max_bytes), PATIENT_SPEED)
-    return add_difference(coarse, large, max_bytes, PATIENT_SPEED)
+        return encode_face(picture, face, max_bytes, speed)
+    coarse = encode_face(picture, face, round(COARSE_SHARE * max_bytes), speed)
+    return add_difference(coarse, large, max_bytes, speed)

@@ -25,9 +25,9 @@ from facewire.coding.album import Seen as Portrait
 from facewire.coding.album import fit, usual_opening
 from facewire.coding.budget import Budget
 from facewire.coding.keyframes import CODED_SIZE, EncodingCounters, Numbers, blinking, bundle, find_points
-from facewire.coding.large import Shots, encode_patiently
+from facewire.coding.large import Shots, encode_large
 from facewire.coding.lids import blinks, lidded
-from facewire.coding.lips import FRAME_BYTES, Lips, encode_face, spoken
+from facewire.coding.lips import FRAME_BYTES, Lips, spoken
 from facewire.coding.pivots import CutDetector, Scene
 from facewire.coding.plan import LEAST_PIVOT, Kept, Plan, Seen
 from facewire.coding.still import calmed
@@ -230,8 +230,8 @@ class Lookahead:
             share = most // len(new)
             made = lidded(kept.data, portrait, portraits, usual_opening(portraits), share)
             allowed = len(kept.data) + share
-            large = self._shots.get(self._origins[pivot_id])
-            data = made.data if made else encode_patiently(portrait.picture, large, portrait.scene.face, allowed)
+            large, face = self._shots.get(self._origins[pivot_id]), portrait.scene.face
+            data = made.data if made else encode_large(portrait.picture, large, face, allowed, PATIENT_SPEED)
             new[pivot_id] = replace(kept, pivot_id=content_id(data), data=data, gate=made.gate if made else None)
         return [new.get(kept.pivot_id, kept) for kept in chosen]
 
@@ -262,11 +262,9 @@ class Lookahead:
     def _coded(self, seen: Seen, allowed: int, speed: int) -> Kept:
         assert seen.coded is not None
         assert self._crop is not None
-        face = self._face(seen.number)
-        if speed == PATIENT_SPEED:
-            data = encode_patiently(seen.coded, self._shots.get(seen.number), face, allowed)
-        else:
-            data = encode_face(seen.coded, face, allowed, speed)
+        # What is only tried is tried at the coded size.
+        large = self._shots.get(seen.number) if speed == PATIENT_SPEED else None
+        data = encode_large(seen.coded, large, self._face(seen.number), allowed, speed)
         self._origins[content_id(data)] = seen.number
         return Kept(content_id(data), data, self._crop, self._shape)
 

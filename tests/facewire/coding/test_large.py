@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facewire.coding.large import LEAST_BYTES, Shots, encode_patiently
+from facewire.coding.large import LEAST_BYTES, Shots, encode_large
 from facewire.coding.lookahead import Lookahead
 from facewire.face.box import FaceBox
 from facewire.face.crop import cut
@@ -17,11 +17,6 @@ from facewire.types import Crop, Frame, Picture, PivotSlice
 from facewire.wire.pivot import PROBE_SPEED, decode_whole
 
 CROP = Crop(40, 40, 512)
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facewire.coding.large.PATIENT_SPEED", PROBE_SPEED)
 
 
 @pytest.fixture
@@ -51,7 +46,7 @@ def test_nothing_is_kept_in_vain(camera: Picture, most: int, side: int) -> None:
 
 @pytest.mark.parametrize(("most", "is_large"), [(LEAST_BYTES, True), (LEAST_BYTES - 1, False)])
 def test_there_must_be_bytes_for_it(camera: Picture, most: int, is_large: bool) -> None:
-    data = encode_patiently(cut(camera, CROP, 256), cut(camera, CROP, 512), None, most)
+    data = encode_large(cut(camera, CROP, 256), cut(camera, CROP, 512), None, most, PROBE_SPEED)
     assert len(data) <= most
     assert (decode_whole(data).large is not None) == is_large
 
@@ -63,7 +58,11 @@ class Faces:
         return [FaceBox(200, 200, 220, 220, 0.9)]
 
 
-def test_a_file_has_large_pivots_where_its_profile_has_the_bytes(tiny_models: Path, camera: Picture) -> None:
+def test_a_file_has_large_pivots_where_its_profile_has_the_bytes(
+    tiny_models: Path, camera: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("plan", "lookahead"):
+        monkeypatch.setattr(f"facewire.coding.{module}.PATIENT_SPEED", PROBE_SPEED - 1)
     steps = Lookahead(open_networks(tiny_models), profile("lan"), Faces())
     messages = [message for number in range(20) for message in steps.push(Frame(camera, number / 25))]
     messages += steps.flush()
