@@ -1,10 +1,12 @@
 """What may be on the way to one receiver. Pure: the time, and what the kernel says of the connection, are given.
 
-    window    no more than the link carries in a round trip and WINDOW_SECONDS may be on the way: so what waits, waits
-              at the sender, where it can be dropped when it is old. What has arrived behind something that got lost is
+    window    no more than the link carries in a round trip and WINDOW_SECONDS may be on the way (where a pivot slice is
+              to be added, in a round trip alone): so what waits, waits at the sender, where it can be dropped when it is
+              old. What has arrived behind something that got lost is
               not on the way: if nothing followed, nobody would notice when that is lost once more (RACK, RFC 8985)
     pace      where keypoints flow, a pivot slice goes only when all that went before is off the link: a bundle never
-              waits for more than one
+              waits for more than one; and only just after something was acknowledged: when the link gets dark, what
+              is on the way is what comes first afterwards
     silence   nothing is added to what nobody acknowledges; what waited for a link that was dark is not sent when it
               is back, but for the newest
     knock     a receiver that fell silent may come back by another way: as soon as somebody's handshake is done it is
@@ -19,8 +21,8 @@ from facewire.link.tcp import Connection
 
 WINDOW_SECONDS = 0.6
 """Seconds of the ceiling's rate that may be on the way beyond a round trip."""
-SLICE_WINDOW_SECONDS = 0.25
-"""... where a pivot slice is added to it: a bundle that comes next must not wait long."""
+JUST_NOW = 0.5
+"""Part of the shortest round trip: acknowledgements of bundles come more often, or else nothing is on the way."""
 QUIET_SECONDS = 0.4
 """Beyond a round trip without an acknowledgement of what is on the way, nothing is added to it."""
 HELD_UP_SECONDS = 1.2
@@ -55,9 +57,16 @@ class Flow:
         self._knocked: float | None = None
         """Since when keypoints are sent in spite of this silence."""
 
-    def opens(self, state: Connection | None, now: float, paced: bool, knock_until: float = float("-inf")) -> Opening:
-        """What may go now. state: None where the kernel tells nothing; paced: keypoints flow already; knock_until: up
-        to when somebody who has just come may be this receiver."""
+    def opens(
+        self,
+        state: Connection | None,
+        now: float,
+        paced: bool,
+        flows: bool = False,
+        knock_until: float = float("-inf"),
+    ) -> Opening:
+        """What may go now. state: None where the kernel tells nothing; paced: keypoints flow already, or in a moment;
+        flows: they do; knock_until: up to when somebody who has just come may be this receiver."""
         quiet, anew = state is not None and is_quiet(state), False
         if state is not None and quiet:
             if self._knocked is None or now - self._knocked >= KNOCK_SECONDS:
@@ -72,7 +81,10 @@ class Flow:
         was_dark, self._was_dark = self._was_dark, False
         return Opening(
             bundles=self._has_room(state, WINDOW_SECONDS),
-            slices=not quiet and (now >= self._free_at or not paced) and self._has_room(state, SLICE_WINDOW_SECONDS),
+            slices=not quiet
+            and (not paced or now >= self._free_at)
+            and (not flows or _was_heard(state))
+            and self._has_room(state, 0.0),
             only_newest=was_dark,
             anew=anew,
         )
@@ -86,6 +98,11 @@ class Flow:
             return True
         window = max(self._rate * (state.shortest_rtt + seconds), 1.5 * self._largest)
         return state.on_the_way < window
+
+
+def _was_heard(state: Connection | None) -> bool:
+    """Whether nothing is on the way, or somebody acknowledged something just now."""
+    return state is None or not state.outstanding or state.silence < JUST_NOW * state.shortest_rtt
 
 
 def is_quiet(state: Connection) -> bool:

@@ -387,8 +387,10 @@ class Sending:
         """Send one message if one may go."""
         if not len(one.outbox):
             return False
-        paced = bool(one.previews or one.outbox.books.sent)
-        opening = one.flow.opens(self._link.state(one.peer), now, paced, self._knock_until)
+        flows = one.outbox.books.sent > 0
+        opening = one.flow.opens(
+            self._link.state(one.peer), now, flows or bool(one.previews), flows, self._knock_until
+        )
         if opening.is_silent:
             return False  # what follows would only be old when the link is back
         if opening.only_newest:

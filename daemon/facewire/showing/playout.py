@@ -13,6 +13,7 @@ nothing to look at until then. From then on:
     early all the time  one frame a second is left out until the spare delay is gone; also what evens out two clocks.
                         In the first seconds, of a stream or after an outage, all of it at once: what came first may
                         have waited long
+    first after a stop  while it recovers from an outage: shown at once, as a stream's first; the next at its time
     number runs back    another stream: what waits is dropped, the anchor starts anew
 """
 
@@ -46,6 +47,8 @@ FIRST_WINDOWS = 4
 """Windows in a row in which frames are first frames: a link that was full of a picture clears by and by."""
 OUTAGE = 2.0
 """Seconds without a new frame after which the next ones are first frames again."""
+STOP = 0.4
+"""Seconds without a new frame, soon after an outage, after which the next one does not wait for its time."""
 SOON = 1.0
 """... or after this, where more is spare than could be made up for."""
 WINDOW = 10.0
@@ -113,6 +116,7 @@ class Playout:
         self._spare = 0
         self._shed_at = float("-inf")
         self._shown_at = float("-inf")
+        """When the last frame was shown, or should have been where that was before its time."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -170,15 +174,16 @@ class Playout:
         self._shrink()
         frame = None
         # Half a tick of tolerance: a frame meant for this tick must not wait for the next because of rounding.
+        in_need = self._recovers and self._now - self._shown_at > STOP
         while self._queue and self._anchor is not None:
-            if self._anchor + self._queue[0].time > self._now + self.period / 2:
+            if self._anchor + self._queue[0].time > self._now + self.period / 2 and not (in_need and frame is None):
                 break
             if frame is not None:
                 self.counters.skipped += 1
             frame = self._queue.popleft()
         if frame is not None:
             self.counters.shown += 1
-            self._shown_at = self._now
+            self._shown_at = max(self._now, (self._anchor or 0.0) + frame.time)
             self._running, self._stalled = True, False
         elif self._running:
             self.counters.repeated += 1

@@ -10,7 +10,6 @@ from facewire.link.flow import (
     HELD_UP_SECONDS,
     KNOCK_SECONDS,
     QUIET_SECONDS,
-    SLICE_WINDOW_SECONDS,
     WINDOW_SECONDS,
     Flow,
     Opening,
@@ -24,7 +23,7 @@ IDLE = Connection(sent=0, received=0, outstanding=0, rtt=0.7, shortest_rtt=0.6, 
 @pytest.mark.parametrize("rtt", [0.7, 5.0])
 @pytest.mark.parametrize(
     ("beyond", "bundles", "slices"),
-    [(0.0, True, True), (SLICE_WINDOW_SECONDS + 0.01, True, False), (WINDOW_SECONDS + 0.01, False, False)],
+    [(-0.01, True, True), (0.01, True, False), (WINDOW_SECONDS + 0.01, False, False)],
 )
 def test_the_window_is_a_round_trip_without_queues_and_a_bit(
     rtt: float, beyond: float, bundles: bool, slices: bool
@@ -51,6 +50,19 @@ def test_a_slice_waits_until_the_link_is_free_where_keypoints_flow() -> None:
     assert flow.opens(IDLE, 10.5, paced=True) == Opening(bundles=True)
     assert flow.opens(IDLE, 10.5, paced=False) == Opening(bundles=True, slices=True)
     assert flow.opens(IDLE, 11.0, paced=True) == Opening(bundles=True, slices=True)
+
+
+def test_where_keypoints_flow_a_slice_goes_only_just_after_an_acknowledgement() -> None:
+    flow = Flow(RATE, LARGEST)
+    waiting = replace(IDLE, outstanding=100, silence=0.4)
+    for state, flows, slices in [
+        (waiting, True, False),
+        (waiting, False, True),
+        (replace(waiting, silence=0.1), True, True),
+        (replace(waiting, outstanding=0), True, True),
+        (None, True, True),
+    ]:
+        assert flow.opens(state, 1.0, paced=True, flows=flows) == Opening(bundles=True, slices=slices)
 
 
 def test_nothing_is_added_to_what_nobody_acknowledges() -> None:

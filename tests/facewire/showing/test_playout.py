@@ -114,6 +114,21 @@ def test_an_outage_holds_and_does_not_become_latency() -> None:
     assert player.playout.delay < AUTO_DELAY + 0.2
 
 
+def test_the_first_live_frame_after_an_outage_does_not_wait_for_its_time() -> None:
+    """What was on the way when the link went dark comes first; what is live half a second later."""
+    player = Player(Playout(delay=0.6))
+    player.play(10, stream(2))
+    player.play(10)
+    player.playout.push(frame(260))
+    assert player.play(0.52)[0] == 260
+    live = round((player.now - 100.0) / TICK)
+    shown = player.play(2, stream(2, start=player.now, first=live))
+    first, second = [index for index, number in enumerate(shown) if number is not None][:2]
+    assert (first, shown[first], shown[second]) == (1, live, live + 1)
+    assert second * TICK == pytest.approx(0.7, abs=0.1)
+    assert None not in shown[second:]
+
+
 def test_of_a_burst_of_old_frames_after_an_outage_the_newest_is_shown() -> None:
     player = Player(Playout())
     player.play(4, stream(2))
