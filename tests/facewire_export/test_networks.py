@@ -13,10 +13,10 @@ from torch import Tensor  # noqa: E402
 
 from facewire.wire.mouth import Place, stretch  # noqa: E402
 from facewire_export.networks.blocks import identity_grid, sample  # noqa: E402
-from facewire_export.networks.generator import Generator, Layers, PivotEncoder, steadied, stretched  # noqa: E402
+from facewire_export.networks.generator import Generator, Layers, PivotEncoder, evened, steadied, stretched  # noqa: E402
 from facewire_export.networks.interpolator import Interpolator  # noqa: E402
 from facewire_export.networks.keypoints import KeypointDetector, centres  # noqa: E402
-from facewire_export.networks.motion import candidate_warps, similarity_warp  # noqa: E402
+from facewire_export.networks.motion import STEEPEST, candidate_warps, similarity_warp, unfolded  # noqa: E402
 from facewire_export.networks.restorer import Restorer  # noqa: E402
 from facewire_export.networks.tiers import KEYPOINTS, MOTION_SIZE, TIERS  # noqa: E402
 from facewire_export.networks.upscaler import PATCH, Upscaler  # noqa: E402
@@ -49,6 +49,52 @@ def test_a_similarity_of_the_keypoints_is_found_exactly_everywhere() -> None:
 def test_keypoints_at_rest_move_nothing() -> None:
     points = some_points()
     assert candidate_warps(points, points).abs().max() < 1e-5
+
+
+def looked_up(displacement: Tensor) -> Tensor:
+    """Columns and rows of the pivot that each place looks up, in places: [2, 64, 64]."""
+    return ((identity_grid(MOTION_SIZE, MOTION_SIZE, displacement) + displacement) * (MOTION_SIZE / 2))[0]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_moved_and_what_stood_still_do_not_fold_where_they_meet(sign: float, axis: int) -> None:
+    """A head of half the picture's width moved by 8 places; in its face, what folds is left alone."""
+    head = torch.zeros(1, 2, MOTION_SIZE, MOTION_SIZE)
+    head[:, axis, 16:48, 16:48] = sign * 16 / MOTION_SIZE
+    points = torch.full((1, KEYPOINTS, 2), -0.9)
+    found = unfolded(head, points)
+    assert torch.equal(found[:, 1 - axis], head[:, 1 - axis])
+    assert torch.equal(found[:, :, 16:48, 16:48], head[:, :, 16:48, 16:48])
+    steps = looked_up(found)[axis].diff(dim=1 - axis)
+    assert looked_up(head)[axis].diff(dim=1 - axis).min() < -6
+    assert steps.min() == pytest.approx(1 - STEEPEST, abs=1e-4)
+    edge = torch.tensor([[sign * 0.5, 0.0] if axis == 0 else [0.0, sign * 0.5]]).expand(1, KEYPOINTS, 2)
+    kept = unfolded(head, edge)
+    assert torch.equal(kept[:, :, 28:36, 28:36], head[:, :, 28:36, 28:36])
+    assert looked_up(kept)[axis].diff(dim=1 - axis).min() < -6
+
+
+def test_a_smooth_movement_is_left_as_it_is() -> None:
+    smooth = 0.1 * torch.sin(3 * identity_grid(MOTION_SIZE, MOTION_SIZE, torch.zeros(1)))
+    assert torch.equal(unfolded(smooth, some_points()), smooth)
+
+
+def test_a_comb_is_evened_and_a_slope_and_details_stay() -> None:
+    x, y = identity_grid(32, 32, torch.zeros(1)).split(1, 1)
+    slope = 0.3 * x + 0.2 * y
+    detail = torch.zeros_like(slope)
+    detail[..., 15, 15] = 1.0
+    comb = torch.zeros_like(slope)
+    comb[..., ::2, 1::2] = 0.1
+    inside = (..., slice(6, -6), slice(6, -6))
+
+    def through(picture: Tensor) -> Tensor:
+        return evened(F.pixel_unshuffle(picture, 2))[inside]
+
+    assert torch.allclose(through(slope), slope[inside], atol=1e-5)
+    assert through(comb).std() < 1e-5
+    assert through(detail).max() > 0.9
 
 
 def test_the_bent_warp_takes_each_keypoint_to_where_it_lies_in_the_pivot() -> None:

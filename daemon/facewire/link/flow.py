@@ -1,9 +1,9 @@
 """What may be on the way to one receiver. Pure: the time, and what the kernel says of the connection, are given.
 
     window    no more than the link carries in a round trip and WINDOW_SECONDS may be on the way (where a pivot slice is
-              to be added, in a round trip alone): so what waits, waits at the sender, where it can be dropped when it is
-              old. What has arrived behind something that got lost is
-              not on the way: if nothing followed, nobody would notice when that is lost once more (RACK, RFC 8985)
+              to be added, in a round trip alone): so what waits, waits at the sender, where it can be dropped when it
+              is old. What has arrived behind something that got lost is not on the way: if nothing followed, nobody
+              would notice when that is lost once more (RACK, RFC 8985)
     pace      where keypoints flow, a pivot slice goes only when all that went before is off the link: a bundle never
               waits for more than one; and only just after something was acknowledged: when the link gets dark, what
               is on the way is what comes first afterwards

@@ -92,3 +92,7 @@ class FommMotion(Motion):
         """See `Motion.describe`; the network sees what FOMM's sees: deformed pivots, heat maps' differences."""
         warps = local_warps(pivot, driving)
         return warps, [looks(small, warps) - 0.5, heat_maps(driving[..., :2]) - heat_maps(pivot[..., :2])]
+
+    def where(self, pivot: Tensor, driving: Tensor) -> Tensor:
+        """See `Motion.where`."""
+        return driving[..., :2]

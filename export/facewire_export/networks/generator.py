@@ -82,6 +82,17 @@ class Layers(NamedTuple):
     """[B, 3, 256, 256]."""
 
 
+EVEN = 5
+"""Side of the squares, in blocks of four pixels, in which the four must be as bright as each other."""
+
+
+def evened(blocks: Tensor) -> Tensor:
+    """Blocks of four pixels [B, 4 C, H, W] as a picture [B, C, 2 H, 2 W] without the comb that blocks leave where one of
+    the four is brighter all over a place: each one's mean there gives way to what all four have, enlarged."""
+    means = F.avg_pool2d(blocks, EVEN, 1, EVEN // 2, count_include_pad=False)
+    return F.pixel_shuffle(blocks - means, 2) + upsample(means.unflatten(1, (-1, 4)).mean(2))
+
+
 class Repair(nn.Module):
     """A U-net from 32 to 128 pixels; the last step to 256 is a pixel shuffle of colours and a blend mask."""
 
@@ -115,8 +126,8 @@ class Repair(nn.Module):
         half = w.displacement.to(x.dtype)
         detail = torch.cat([F.pixel_unshuffle(w.picture - 0.5, 2), occlusion, half, half.square().sum(1, True)], 1)
         out = self.head(self.fine(torch.cat([x, w.fine, detail], 1)))
-        painted = F.pixel_shuffle(out[:, :12], 2)
-        keep = torch.sigmoid(F.pixel_shuffle(out[:, 12:], 2) + 1.0)
+        painted, shines = evened(out).split([3, 1], 1)
+        keep = torch.sigmoid(shines + 1.0)
         return keep, (painted + 0.5) * (1 - keep) + painted * 0.1
 
 

@@ -79,6 +79,36 @@ def heat_maps(points: Tensor) -> Tensor:
     return torch.exp(-(offset * offset).sum(2) / (2 * HEAT_VARIANCE))
 
 
+STEEPEST = 0.8
+"""Where a displacement falls by more than this for each pixel, what is seen there is nearly folded."""
+REACH = (1, 2, 4, 8, 16)
+"""Places on the motion grid by which a displacement is carried on, doubling: 31 in all."""
+NEAR, FAR = 0.2, 0.35
+"""Nearer to a keypoint than the first (half crops) nothing is changed: lips may fold. From the second on all is."""
+
+
+@exact
+def unfolded(displacement: Tensor, driving: Tensor) -> Tensor:
+    """The displacement [B, 2, 64, 64] without folds away from keypoints [B, 10, 2].
+
+    Behind a head that turned, what moved and what stood still meet: the pivot's hair would be seen twice there, once
+    mirrored, in swirls. So what moved carries what lies beside it along, less and less, and that is drawn out: in each
+    row of x and each column of y, no place is looked up before one that lies before it.
+    """
+    ways = torch.cat([displacement[:, :1], displacement[:, 1:].transpose(2, 3)], 1)
+    step = STEEPEST * 2 / MOTION_SIZE
+    plus, minus = ways.clamp(min=0), ways.clamp(max=0)
+    on, back = plus, minus
+    for reach in REACH:
+        on = torch.maximum(on, F.pad(on[..., :-reach], (reach, 0), value=0.0) - reach * step)
+        back = torch.minimum(back, F.pad(back[..., reach:], (0, reach), value=0.0) + reach * step)
+    across, down = (on - plus + back - minus).split(1, 1)
+    grid = identity_grid(MOTION_SIZE, MOTION_SIZE, displacement)
+    away = (grid[:, None] - driving[..., None, None]).square().sum(2).amin(1, keepdim=True).sqrt()
+    carried = torch.cat([across, down.transpose(2, 3)], 1)
+    return displacement + carried * ((away - NEAR) / (FAR - NEAR)).clamp(0, 1)
+
+
 SEEN = 48
 """Channels that the network sees; what a representation does not fill is zero."""
 
@@ -112,6 +142,10 @@ class Motion(nn.Module):
         heat, still = heat_maps(driving), heat_maps(pivot)
         return warps, [*[s - 0.5 for s in shown], heat - still, heat, warps[:, 1], warps[:, 2]]
 
+    def where(self, pivot: Tensor, driving: Tensor) -> Tensor:
+        """The driving frame's keypoints in the picture [B, 10, 2]."""
+        return driving
+
     def forward(self, small: Tensor, pivot: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """small [B, 3, 64, 64] the pivot, keypoints [B, 10, 2] of both frames.
 
@@ -131,4 +165,4 @@ class Motion(nn.Module):
         mix = F.softmax(out[:, :n], 1)
         displacement = (mix[:, :, None] * warps).sum(1) + RESIDUAL * torch.tanh(out[:, n : n + 2])
         occlusion = torch.sigmoid(out[:, n + 2 : n + 3] + 2.0)
-        return displacement, occlusion, hidden
+        return unfolded(displacement, self.where(pivot, driving).float()), occlusion, hidden

@@ -124,3 +124,7 @@ class TurningMotion(Motion):
         shown = looks(small, torch.cat([warps[:, :1], through], 1))
         heat = heat_maps(keypoints(pivot, driving)[..., :2]) - heat_maps(keypoints(pivot, pivot)[..., :2])
         return warps, [shown - 0.5, heat]
+
+    def where(self, pivot: Tensor, driving: Tensor) -> Tensor:
+        """See `Motion.where`."""
+        return keypoints(pivot, driving)[..., :2]

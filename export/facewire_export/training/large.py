@@ -31,9 +31,9 @@ from facewire_export.training.restorer import SCALE
 from facewire_export.training.sent import FRAMES, sent_path
 from facewire_export.training.streams import SHOWN_SIZE, Batch, Streams
 
-PLANS = ((4_000, 24_000), (8_000, 32_000), (12_000, 60_000))
-"""Bytes of a pivot's coarse picture and of all of it, as `bgan`, `vsat` and `lan` have them."""
-ODDS = (0.5, 0.35, 0.15)
+PLANS = ((4_000, 12_000), (4_000, 24_000), (8_000, 32_000), (12_000, 60_000))
+"""Bytes of a pivot's coarse picture and of all of it, as `bgan` has them at first and at last, `vsat` and `lan`."""
+ODDS = (0.4, 0.3, 0.2, 0.1)
 """How often each is met."""
 WINDOW, AROUND = 192, 352
 """Sides, shown pixels: of what is compared of a frame, and of what is restored for it."""
