@@ -85,6 +85,9 @@ class Layers(NamedTuple):
 EVEN = 5
 """Side of the squares, in blocks of four pixels, in which the four must be as bright as each other."""
 
+MUCH = 4.0
+"""Of where a quarter or more is painted that is wanted; elsewhere it would only take what is fine."""
+
 
 def evened(blocks: Tensor) -> Tensor:
     """Blocks of four pixels [B, 4 C, H, W] as a picture [B, C, 2 H, 2 W] without the comb that blocks leave where one of
@@ -126,7 +129,9 @@ class Repair(nn.Module):
         half = w.displacement.to(x.dtype)
         detail = torch.cat([F.pixel_unshuffle(w.picture - 0.5, 2), occlusion, half, half.square().sum(1, True)], 1)
         out = self.head(self.fine(torch.cat([x, w.fine, detail], 1)))
-        painted, shines = evened(out).split([3, 1], 1)
+        as_is, even = F.pixel_shuffle(out, 2), evened(out)
+        share = (MUCH * (1 - torch.sigmoid(even[:, 3:] + 1.0))).clamp(max=1)
+        painted, shines = (as_is + (even - as_is) * share).split([3, 1], 1)
         keep = torch.sigmoid(shines + 1.0)
         return keep, (painted + 0.5) * (1 - keep) + painted * 0.1
 
