@@ -81,7 +81,7 @@ def test_a_smooth_movement_is_left_as_it_is() -> None:
 
 
 def test_a_comb_is_evened_and_a_slope_and_details_stay() -> None:
-    x, y = identity_grid(32, 32, torch.zeros(1)).split(1, 1)
+    x, y = torch.split(identity_grid(32, 32, torch.zeros(1)), 1, 1)
     slope = 0.3 * x + 0.2 * y
     detail = torch.zeros_like(slope)
     detail[..., 15, 15] = 1.0

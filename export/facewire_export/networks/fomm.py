@@ -93,6 +93,6 @@ class FommMotion(Motion):
         warps = local_warps(pivot, driving)
         return warps, [looks(small, warps) - 0.5, heat_maps(driving[..., :2]) - heat_maps(pivot[..., :2])]
 
-    def where(self, pivot: Tensor, driving: Tensor) -> Tensor:
+    def where(self, _pivot: Tensor, driving: Tensor) -> Tensor:
         """See `Motion.where`."""
         return driving[..., :2]

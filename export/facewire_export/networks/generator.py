@@ -90,10 +90,10 @@ MUCH = 4.0
 
 
 def evened(blocks: Tensor) -> Tensor:
-    """Blocks of four pixels [B, 4 C, H, W] as a picture [B, C, 2 H, 2 W] without the comb that blocks leave where one of
+    """Blocks of four pixels [B, 4 C, H, W] as a picture [B, C, 2 H, 2 W] without the comb that they leave where one of
     the four is brighter all over a place: each one's mean there gives way to what all four have, enlarged."""
     means = F.avg_pool2d(blocks, EVEN, 1, EVEN // 2, count_include_pad=False)
-    return F.pixel_shuffle(blocks - means, 2) + upsample(means.unflatten(1, (-1, 4)).mean(2))
+    return F.pixel_shuffle(blocks - means, 2) + upsample(torch.unflatten(means, 1, (-1, 4)).mean(2))
 
 
 class Repair(nn.Module):
@@ -131,7 +131,7 @@ class Repair(nn.Module):
         out = self.head(self.fine(torch.cat([x, w.fine, detail], 1)))
         as_is, even = F.pixel_shuffle(out, 2), evened(out)
         share = (MUCH * (1 - torch.sigmoid(even[:, 3:] + 1.0))).clamp(max=1)
-        painted, shines = (as_is + (even - as_is) * share).split([3, 1], 1)
+        painted, shines = torch.split(as_is + (even - as_is) * share, [3, 1], 1)
         keep = torch.sigmoid(shines + 1.0)
         return keep, (painted + 0.5) * (1 - keep) + painted * 0.1
 

@@ -102,7 +102,7 @@ def unfolded(displacement: Tensor, driving: Tensor) -> Tensor:
     for reach in REACH:
         on = torch.maximum(on, F.pad(on[..., :-reach], (reach, 0), value=0.0) - reach * step)
         back = torch.minimum(back, F.pad(back[..., reach:], (0, reach), value=0.0) + reach * step)
-    across, down = (on - plus + back - minus).split(1, 1)
+    across, down = torch.split(on - plus + back - minus, 1, 1)
     grid = identity_grid(MOTION_SIZE, MOTION_SIZE, displacement)
     away = (grid[:, None] - driving[..., None, None]).square().sum(2).amin(1, keepdim=True).sqrt()
     carried = torch.cat([across, down.transpose(2, 3)], 1)
@@ -142,7 +142,7 @@ class Motion(nn.Module):
         heat, still = heat_maps(driving), heat_maps(pivot)
         return warps, [*[s - 0.5 for s in shown], heat - still, heat, warps[:, 1], warps[:, 2]]
 
-    def where(self, pivot: Tensor, driving: Tensor) -> Tensor:
+    def where(self, _pivot: Tensor, driving: Tensor) -> Tensor:
         """The driving frame's keypoints in the picture [B, 10, 2]."""
         return driving
 
