@@ -64,9 +64,8 @@ class Previews:
             return ()
         shown, first = decode_whole(data), coarsest(data)
         small = add_mouth(encode_pivot(shown.picture, PREVIEW_BYTES), shown.mouth)
-        coded = [small] if first == data else [small, first]
-        lengths = (LONGER_SLICES * self._slice_bytes, self._slice_bytes)
-        self._last = tuple(
-            Preview(pivot_id, tuple(slices(one, length))) for one, length in zip(coded, lengths, strict=False)
-        )
+        coded = [(small, LONGER_SLICES * self._slice_bytes)]
+        if first != data:
+            coded.append((first, self._slice_bytes))
+        self._last = tuple(Preview(pivot_id, tuple(slices(*one))) for one in coded)
         return self._last

@@ -173,17 +173,18 @@ class Playout:
             return self._queue.popleft()
         self._shrink()
         frame = None
-        # Half a tick of tolerance: a frame meant for this tick must not wait for the next because of rounding.
         in_need = self._recovers and self._now - self._shown_at > STOP
         while self._queue and self._anchor is not None:
-            if self._anchor + self._queue[0].time > self._now + self.period / 2 and not (in_need and frame is None):
+            at = self._anchor + self._queue[0].time
+            # Half a tick of tolerance: a frame meant for this tick must not wait for the next because of rounding.
+            if at > self._now + self.period / 2 and not (in_need and frame is None):
                 break
             if frame is not None:
                 self.counters.skipped += 1
             frame = self._queue.popleft()
+            self._shown_at = max(self._now, at)
         if frame is not None:
             self.counters.shown += 1
-            self._shown_at = max(self._now, (self._anchor or 0.0) + frame.time)
             self._running, self._stalled = True, False
         elif self._running:
             self.counters.repeated += 1

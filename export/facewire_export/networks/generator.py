@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facewire_export.networks.blocks import Residual, conv, exact, identity_grid, sample, upsample
-from facewire_export.networks.motion import Motion
+from facewire_export.networks.motion import Motion, off_keypoints
 from facewire_export.networks.tiers import Tier
 
 
@@ -151,8 +151,7 @@ def steadied(displacement: Tensor, before: Tensor, points: Tensor) -> Tensor:
     size = change.square().sum(1, keepdim=True).sqrt()
     share = ((size - CALM) / (MOVING - CALM)).clamp(0, 1)
     share = F.avg_pool2d(share, 3, 1, 1, count_include_pad=False)
-    grid = identity_grid(int(displacement.shape[2]), int(displacement.shape[3]), displacement)
-    away = (grid[:, None] - points.float()[..., None, None]).square().sum(2).amin(1, keepdim=True)
+    away = off_keypoints(points.float(), displacement)
     return before + torch.maximum(share, (2 * torch.exp(-away / (2 * FACE**2))).clamp(max=1)) * change
 
 

@@ -79,6 +79,13 @@ def heat_maps(points: Tensor) -> Tensor:
     return torch.exp(-(offset * offset).sum(2) / (2 * HEAT_VARIANCE))
 
 
+@exact
+def off_keypoints(points: Tensor, displacement: Tensor) -> Tensor:
+    """Squared distance [B, 1, h, w] of each place of a displacement [B, 2, h, w] to the nearest keypoint [B, K, 2]."""
+    grid = identity_grid(int(displacement.shape[2]), int(displacement.shape[3]), displacement)
+    return (grid[:, None] - points[..., None, None]).square().sum(2).amin(1, keepdim=True)
+
+
 STEEPEST = 0.8
 """Where a displacement falls by more than this for each pixel, what is seen there is nearly folded."""
 REACH = (1, 2, 4, 8, 16)
@@ -103,8 +110,7 @@ def unfolded(displacement: Tensor, driving: Tensor) -> Tensor:
         on = torch.maximum(on, F.pad(on[..., :-reach], (reach, 0), value=0.0) - reach * step)
         back = torch.minimum(back, F.pad(back[..., reach:], (0, reach), value=0.0) + reach * step)
     across, down = torch.split(on - plus + back - minus, 1, 1)
-    grid = identity_grid(MOTION_SIZE, MOTION_SIZE, displacement)
-    away = (grid[:, None] - driving[..., None, None]).square().sum(2).amin(1, keepdim=True).sqrt()
+    away = off_keypoints(driving, displacement).sqrt()
     carried = torch.cat([across, down.transpose(2, 3)], 1)
     return displacement + carried * ((away - NEAR) / (FAR - NEAR)).clamp(0, 1)
 
