@@ -4,7 +4,7 @@ Each network gets what the decoder fed it while it played clips; each answer is 
 whole decoders play the same streams, and their pictures are held against the fp32 decoder's. NaN and Inf are refused,
 whatever the averages say. After Polygraphy's comparator: one network, several runtimes, output by output.
 
-    int8   cpu                    wherever ONNX Runtime runs
+    int8   cpu                    wherever ONNX Runtime runs; what has no weights by OpenCV (networks.opencv)
     fp16   cpu                    the same explicitly typed file that GPUs run, computed by ONNX Runtime's CPU provider
     fp16   cuda, ort-tensorrt, tensorrt     where this machine has them
 
@@ -176,7 +176,9 @@ def _networks(
     return {
         name: compare(reference, other, name, feeds)
         for name, feeds in recording.feeds.items()
-        if way.provider != "cpu" or manifest.entry(name).has(way.precision)
+        if way.provider != "cpu"
+        or manifest.entry(name).has(way.precision)
+        or type(other[name]) is not type(reference[name])
     }
 
 

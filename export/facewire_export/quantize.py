@@ -65,6 +65,17 @@ def _unadvised() -> Iterator[None]:
         root.setLevel(before)
 
 
+def _convolutions(graph: Any) -> tuple[list[str], list[str]]:
+    """Names of the convolutions of an ONNX graph: those with weights, and those that only move or enlarge pixels
+    (networks.blocks), whose kernels are constants and which INT8 makes slower."""
+    weights = {tensor.name for tensor in graph.initializer}
+    found: tuple[list[str], list[str]] = [], []
+    for node in graph.node:
+        if node.op_type == "Conv":
+            found[node.input[1] not in weights].append(node.name)
+    return found
+
+
 @_unadvised()
 def quantised(entry: NetworkEntry, feeds: Sequence[Feed], target: float = TARGET) -> Quantised:
     """A network in INT8 within `target` dB of fp32 (over feeds that calibration did not see); FacewireError if it
@@ -93,7 +104,7 @@ def quantised(entry: NetworkEntry, feeds: Sequence[Feed], target: float = TARGET
         calibrator.collect_data(Reader())
         ranges = calibrator.compute_data()
         model = onnx.load(str(ready))
-    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    convolutions, fixed = _convolutions(onnx.load(entry.file).graph)
     if not convolutions:
         raise FacewireError(f"{entry.name}: has no convolution")
     wanted = [answers(entry.read(), feed) for feed in unseen]
@@ -102,7 +113,7 @@ def quantised(entry: NetworkEntry, feeds: Sequence[Feed], target: float = TARGET
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         quantizer = QDQQuantizer(
-            copy, True, False, QuantType.QInt8, QuantType.QUInt8, ranges, [], list(kept), ["Conv"], {}
+            copy, True, False, QuantType.QInt8, QuantType.QUInt8, ranges, [], [*kept, *fixed], ["Conv"], {}
         )
         quantizer.quantize_model()
         data: bytes = quantizer.model.model.SerializeToString()

@@ -12,7 +12,13 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from facewire.wire.mouth import Place, stretch  # noqa: E402
-from facewire_export.networks.blocks import identity_grid, sample  # noqa: E402
+from facewire_export.networks.blocks import (  # noqa: E402
+    enlarged_blocks,
+    identity_grid,
+    sample,
+    to_blocks,
+    upsample,
+)
 from facewire_export.networks.generator import Generator, Layers, PivotEncoder, evened, steadied, stretched  # noqa: E402
 from facewire_export.networks.interpolator import Interpolator  # noqa: E402
 from facewire_export.networks.keypoints import KeypointDetector, centres  # noqa: E402
@@ -89,12 +95,22 @@ def test_a_comb_is_evened_and_a_slope_and_details_stay() -> None:
     comb[..., ::2, 1::2] = 0.1
     inside = (..., slice(6, -6), slice(6, -6))
 
-    def through(picture: Tensor) -> Tensor:
-        return evened(F.pixel_unshuffle(picture, 2))[inside]
+    def through(picture: Tensor, mask: float = -9.0) -> Tensor:
+        """As colours where all is painted, or where all shines through."""
+        layers = torch.cat([picture.expand(-1, 3, -1, -1), torch.full_like(picture, mask)], 1)
+        return F.pixel_shuffle(evened(to_blocks(layers, 2)), 2)[:, :1][inside]
 
     assert torch.allclose(through(slope), slope[inside], atol=1e-5)
     assert through(comb).std() < 1e-5
     assert through(detail).max() > 0.9
+    assert torch.allclose(through(comb, 9.0), comb[inside], atol=1e-3)
+
+
+def test_blocks_are_those_of_a_pixel_shuffle() -> None:
+    picture = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(to_blocks(picture, 4), F.pixel_unshuffle(picture, 4))
+    enlarged = F.pixel_shuffle(enlarged_blocks(picture).flatten(1, 2), 2)
+    assert torch.allclose(enlarged, upsample(picture), atol=1e-6)
 
 
 def test_the_bent_warp_takes_each_keypoint_to_where_it_lies_in_the_pivot() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facewire.face.mesh import Landmarks, eye_opening
 from facewire.types import MAX_BETWEEN, Between, Bundle, KeypointFrame, Picture
-from facewire.wire.mouth import LIMIT, PLACE_BYTES, Place, stretch
+from facewire.wire.mouth import LIMIT, PLACE_BYTES, Place, felt, stretch, stretched
 from facewire.wire.pivot import FINAL_SPEED, add_mouth, decode_whole, encode_pivot
 
 EXTRA_BYTES = 1 + PLACE_BYTES
@@ -167,17 +167,6 @@ def spoken(
     return replace(message, frames=tuple(frames))
 
 
-def stretched(displacement: Field, parts: NDArray[np.float32]) -> Field:
-    """What a receiver's networks make of a displacement where lips are stretched. parts: wire.mouth.stretch."""
-    if not parts.any():
-        return displacement
-    side = displacement.shape[-1]
-    rows, columns = (np.mgrid[0:side, 0:side].astype(np.float32) + 0.5) * (2 / side) - 1
-    away = np.stack([columns, rows], -1) + displacement.transpose(1, 2, 0)
-    felt = _felt(away.reshape(-1, 2).astype(np.float64), parts[0].astype(np.float64)).reshape(side, side)
-    return np.asarray(displacement + parts[0, 6:8, np.newaxis, np.newaxis] * felt, np.float32)
-
-
 def _wanted(place: Place, gap: Array, displacement: Field, face: Landmarks, side: int) -> float:
     """The amount that puts the lips as far apart as they are in the pivot, in least squares."""
     upper, lower = (taken_from(displacement, edge) for edge in _edges(face, side))
@@ -217,11 +206,4 @@ def _gap(upper: Array, lower: Array, place: Place) -> Array:
 
 def _reach(places: Array, place: Place, way: int) -> Array:
     """The part of a stretch that is felt at places of the pivot, where it shuts (way 1) or opens (-1); wire.mouth."""
-    return _felt(places, stretch(place, way)[0].astype(np.float64))
-
-
-def _felt(places: Array, parts: Array) -> Array:
-    """The part of a stretch [9] that is felt at places [n, 2]."""
-    away = places - parts[0:2]
-    u, v = away @ parts[2:4], away @ parts[4:6]
-    return np.asarray(np.tanh(parts[8] * v) * np.exp(-u * u - v * v / 2))
+    return felt(places, stretch(place, way)[0].astype(np.float64))

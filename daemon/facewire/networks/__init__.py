@@ -46,10 +46,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class How:
-    """threads: CPU threads of one run. batch: the most pictures of one run. say: told what takes long."""
+    """threads: CPU threads of one run. batch: the most pictures of one run. exact: by ONNX Runtime alone, for who
+    looks at the files themselves. say: told what takes long."""
 
     threads: int = 1
     batch: int = 1
+    exact: bool = False
     say: Callable[[str], None] = log.info
 
 
@@ -108,7 +110,8 @@ def open_networks(
     """Load a role's networks (ENCODER or DECODER); optional ones that the manifest lacks are left out.
 
     batch: the most pictures that one run will be given (for several sites on one GPU). say: told what takes long.
-    provider, precision: see networks.choice; all networks of a set run on one provider, since they share arrays.
+    provider, precision: see networks.choice; all networks of a set run on one provider, since they share arrays. On a
+    CPU networks without weights are OpenCV's (networks.opencv), unless fp32 or fp16 is asked for by name.
     models: directory, manifest, or "" for the default. Raises ModelError.
     """
     manifest = models if isinstance(models, Manifest) else load_manifest(models)
@@ -118,7 +121,7 @@ def open_networks(
         chosen = {entry.name: precision_for(entry, candidate.provider, precision) for entry in wanted}
         entries = [entry.at(chosen[entry.name]) for entry in wanted]
         try:
-            sessions = OPENERS[candidate.provider](entries, How(threads, batch, say))
+            sessions = OPENERS[candidate.provider](entries, How(threads, batch, precision in ("fp32", "fp16"), say))
         except (ModelError, MissingDependency) as error:
             if provider != "auto" or candidate.provider == AUTO_ORDER[-1]:
                 raise
@@ -132,11 +135,18 @@ def open_networks(
 def _on_ort(provider: str) -> Opener:
     def opener(entries: Sequence[NetworkEntry], how: How) -> dict[str, Session]:
         from facewire.networks.engines import engine_directory
+        from facewire.networks.opencv import OpencvMover
         from facewire.networks.ort import OrtSession
 
         # Runs are not made together here: on a CPU a batch leaves the cache, and ONNX Runtime joins nothing on a GPU.
         cache = engine_directory() if provider == "ort-tensorrt" else None
-        return {entry.name: OrtSession(entry, how.threads, provider, cache=cache) for entry in entries}
+
+        def session(entry: NetworkEntry) -> Session:
+            if provider == "cpu" and not how.exact and OpencvMover.does(entry):
+                return OpencvMover(entry)
+            return OrtSession(entry, how.threads, provider, cache=cache)
+
+        return {entry.name: session(entry) for entry in entries}
 
     return opener
 

@@ -108,6 +108,25 @@ _NONE = np.zeros((1, 9), np.float32)
 _NONE.setflags(write=False)  # a GPU's session uploads it once
 
 
+def felt(places: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part of a stretch (`stretch`, one row of it) that is felt at places [n, 2], half crops: float64 [n]."""
+    away = places - parts[0:2]
+    u, v = away @ parts[2:4], away @ parts[4:6]
+    return np.asarray(np.tanh(parts[8] * v) * np.exp(-u * u - v * v / 2))
+
+
+def stretched(displacement: NDArray[np.float32], parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A displacement float32 [2, n, n], half crops, with lips stretched, as a receiver's networks have it. parts: see
+    `stretch`."""
+    if not parts.any():
+        return displacement
+    side = displacement.shape[-1]
+    rows, columns = (np.mgrid[0:side, 0:side].astype(np.float32) + 0.5) * (2 / side) - 1
+    away = np.stack([columns, rows], -1) + displacement.transpose(1, 2, 0)
+    share = felt(away.reshape(-1, 2).astype(np.float64), parts[0].astype(np.float64)).reshape(side, side)
+    return np.asarray(displacement + parts[0, 6:8, np.newaxis, np.newaxis] * share, np.float32)
+
+
 class _Walk:
     """The models that both ends keep."""
 

@@ -8,7 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facewire_export.networks.blocks import Residual, conv, exact, identity_grid, sample, upsample
+from facewire_export.networks.blocks import (
+    Residual,
+    conv,
+    enlarged_blocks,
+    exact,
+    identity_grid,
+    sample,
+    to_blocks,
+    upsample,
+)
 from facewire_export.networks.motion import Motion, off_keypoints
 from facewire_export.networks.tiers import Tier
 
@@ -35,7 +44,7 @@ class PivotEncoder(nn.Module):
     def forward(self, pivot: Tensor) -> PivotFeatures:
         """pivot [B, 3, 256, 256] in [0, 1]."""
         small = F.avg_pool2d(pivot, 4)
-        fine = self.fine(F.pixel_unshuffle(pivot - 0.5, 2))
+        fine = self.fine(to_blocks(pivot - 0.5, 2))
         middle = self.middle(fine)
         return PivotFeatures(small, fine, middle, self.coarse(middle))
 
@@ -89,11 +98,20 @@ MUCH = 4.0
 """Of where a quarter or more is painted that is wanted; elsewhere it would only take what is fine."""
 
 
-def evened(blocks: Tensor) -> Tensor:
-    """Blocks of four pixels [B, 4 C, H, W] as a picture [B, C, 2 H, 2 W] without the comb that they leave where one of
-    the four is brighter all over a place: each one's mean there gives way to what all four have, enlarged."""
-    means = F.avg_pool2d(blocks, EVEN, 1, EVEN // 2, count_include_pad=False)
-    return F.pixel_shuffle(blocks - means, 2) + upsample(torch.unflatten(means, 1, (-1, 4)).mean(2))
+KEPT = 1.0
+"""Added to the mask: at first most of the pivot shines through."""
+
+
+def evened(out: Tensor) -> Tensor:
+    """What the repair network's head made, colours and mask in blocks of four pixels [B, 16, H, W], without the comb
+    where much is painted and one of the four is brighter all over a place: each one's mean there gives way to what all
+    four have, enlarged."""
+    blocks = torch.unflatten(out, 1, (-1, 4))
+    means = F.avg_pool2d(out, EVEN, 1, EVEN // 2, count_include_pad=False)
+    means = torch.unflatten(means, 1, (-1, 4))
+    change = enlarged_blocks(means.mean(2)) - means
+    painted = 1 - torch.sigmoid(blocks[:, 3:] + change[:, 3:] + KEPT)
+    return (blocks + change * (MUCH * painted).clamp(max=1)).flatten(1, 2)
 
 
 class Repair(nn.Module):
@@ -127,12 +145,10 @@ class Repair(nn.Module):
         x = upsample(self.up_fine(F.relu(x)))
         occlusion = upsample(w.occlusion).to(x.dtype)
         half = w.displacement.to(x.dtype)
-        detail = torch.cat([F.pixel_unshuffle(w.picture - 0.5, 2), occlusion, half, half.square().sum(1, True)], 1)
+        detail = torch.cat([to_blocks(w.picture - 0.5, 2), occlusion, half, half.square().sum(1, True)], 1)
         out = self.head(self.fine(torch.cat([x, w.fine, detail], 1)))
-        as_is, even = F.pixel_shuffle(out, 2), evened(out)
-        share = (MUCH * (1 - torch.sigmoid(even[:, 3:] + 1.0))).clamp(max=1)
-        painted, shines = torch.split(as_is + (even - as_is) * share, [3, 1], 1)
-        keep = torch.sigmoid(shines + 1.0)
+        painted, shines = torch.split(F.pixel_shuffle(evened(out), 2), [3, 1], 1)
+        keep = torch.sigmoid(shines + KEPT)
         return keep, (painted + 0.5) * (1 - keep) + painted * 0.1
 
 

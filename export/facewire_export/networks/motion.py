@@ -60,8 +60,9 @@ def candidate_warps(pivot: Tensor, driving: Tensor) -> Tensor:
     size = MOTION_SIZE
     grid = identity_grid(size, size, driving)
     places = grid.flatten(2).transpose(1, 2)
-    difference = places[:, :, None] - driving[:, None]
-    distance = difference[..., 0] ** 2 + difference[..., 1] ** 2 + SOFTNESS
+    # Each coordinate by itself: pairs as the last axis are slow to broadcast.
+    x, y = (places[..., axis, None] - driving[:, None, :, axis] for axis in (0, 1))
+    distance = x * x + y * y + SOFTNESS
     near = 1 / distance
     rigid = similarity_warp(torch.ones_like(near), pivot, driving, places)
     warps = [similarity_warp(w, pivot, driving, places) for w in (near, near * near)]
@@ -168,7 +169,9 @@ class Motion(nn.Module):
         hidden = self.up0(torch.cat([upsample(x), s0], 1))
         out = self.head(hidden).float()
         n = self.candidates
-        mix = F.softmax(out[:, :n], 1)
-        displacement = (mix[:, :, None] * warps).sum(1) + RESIDUAL * torch.tanh(out[:, n : n + 2])
+        # Softmax, in the order of channels: ONNX Runtime's own transposes them, and takes three times as long.
+        mix = (out[:, :n] - out[:, :n].amax(1, keepdim=True)).exp()
+        mixed = (mix[:, :, None] * warps).sum(1) / mix.sum(1, keepdim=True)
+        displacement = mixed + RESIDUAL * torch.tanh(out[:, n : n + 2])
         occlusion = torch.sigmoid(out[:, n + 2 : n + 3] + 2.0)
         return unfolded(displacement, self.where(pivot, driving).float()), occlusion, hidden

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facewire_export.networks.blocks import Residual, conv, upsample
+from facewire_export.networks.blocks import Residual, conv, to_blocks, upsample
 from facewire_export.networks.tiers import Tier
 
 LARGE_PATCH = 192
@@ -35,7 +35,7 @@ class Restorer(nn.Module):
 
     def forward(self, pivot: Tensor) -> Tensor:
         """Decoded pivot [B, 3, H, W] in [0, 1], H and W multiples of 4 -> the same, restored, unclamped."""
-        fine = self.enter(F.pixel_unshuffle(pivot - 0.5, 2))
+        fine = self.enter(to_blocks(pivot - 0.5, 2))
         deep = self.deep(self.down(F.relu(fine)))
         x = self.join(torch.cat([F.relu(fine), upsample(self.up(F.relu(deep)))], 1))
         return pivot + F.pixel_shuffle(self.leave(F.relu(self.block(x))), 2)

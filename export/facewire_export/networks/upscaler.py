@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facewire_export.networks.blocks import Residual, conv
+from facewire_export.networks.blocks import Residual, conv, to_blocks
 from facewire_export.networks.tiers import Tier
 
 PATCH = 136
@@ -27,6 +27,6 @@ class Upscaler(nn.Module):
 
     def forward(self, patch: Tensor) -> Tensor:
         """patch [N, 3, P, P] in [0, 1], P a multiple of 4 -> [N, 3, P, P], unclamped."""
-        x = self.enter(F.pixel_unshuffle(patch - 0.5, 4))
+        x = self.enter(to_blocks(patch - 0.5, 4))
         x = self.leave(F.relu(self.blocks(x)))
         return patch + F.pixel_shuffle(x, 4)

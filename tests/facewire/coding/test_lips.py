@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tests.facewire.coding.test_encoding import face
 
-from facewire.coding.lips import CALM, EXTRA_BYTES, Lips, place_of, spoken, stretched, taken_from, with_mouth
+from facewire.coding.lips import CALM, EXTRA_BYTES, Lips, place_of, spoken, taken_from, with_mouth
 from facewire.face.mesh import Landmarks
 from facewire.types import Between, Bundle, KeypointFrame, Picture
-from facewire.wire.mouth import LIMIT, Place, stretch
+from facewire.wire.mouth import LIMIT, Place, stretch, stretched
 from facewire.wire.pivot import decode_whole, encode_pivot
 
 STILL = encode_pivot(np.full((256, 256, 3), 90, np.uint8), 2000)
