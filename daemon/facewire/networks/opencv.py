@@ -21,7 +21,8 @@ from facewire.wire.mouth import stretched
 
 MOVERS = frozenset({"interpolator", "composer"})
 _LAYERS = ("displacement", "keep", "paint")
-_INPUTS = frozenset({"pivot", "share", "stretch", *(f"{name}_{when}" for name in _LAYERS for when in ("before", "after"))})
+_WHEN = ("before", "after")
+_INPUTS = frozenset({"pivot", "share", "stretch", *(f"{name}_{when}" for name in _LAYERS for when in _WHEN)})
 
 Array = NDArray[np.float32]
 
@@ -52,7 +53,7 @@ class OpencvMover:
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
         cv2.multiply(moved, self._enlarged(cv2.merge([keep[0]] * 3)), dst=moved)
-        cv2.add(moved, self._enlarged(cv2.merge(paint)), dst=moved)
+        cv2.add(moved, self._enlarged(cv2.merge(list(paint))), dst=moved)
         made = np.empty((1, 3, self._side, self._side), np.float32)
         cv2.split(moved, list(made[0]))
         return {"between": np.clip(made, 0, 1, out=made)}
@@ -64,12 +65,14 @@ class OpencvMover:
         """As OpenCV has it, [side, side, 3]; a pivot that stays is turned once."""
         found = self._pivots.get(planes)
         if found is None:
-            found = cv2.merge(planes[0])
+            found = cv2.merge(list(planes[0]))
             self._pivots.put(planes, found)
         return found
 
 
 def _mixed(feed: Mapping[str, Array], name: str) -> Array:
     """A layer at its share of the way from one frame to the next: float32 [c, n, n]."""
-    before, after = feed[f"{name}_before"][0], feed[f"{name}_after"][0]
-    return before if before is after else np.asarray(before + (after - before) * feed["share"][0], np.float32)
+    before, after = (feed[f"{name}_{when}"] for when in _WHEN)
+    if before is after:  # a keypoint frame's own
+        return np.asarray(before[0], np.float32)
+    return np.asarray(before[0] + (after[0] - before[0]) * feed["share"][0], np.float32)

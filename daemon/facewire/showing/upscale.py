@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,5 +89,6 @@ class Upscaler:
             given = self._gathered[: len(spots)] if free else self._gathered
             sharp = self._session.run({self._input: given})[self._output]
             for index, (top, left, share) in enumerate(spots):
-                canvas[0, :, top : top + side, left : left + side] += sharp[index] * share
+                for made, whole in zip(sharp[index], canvas[0], strict=True):
+                    cv2.accumulateProduct(made, share, whole[top : top + side, left : left + side])
         return canvas

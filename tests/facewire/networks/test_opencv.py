@@ -21,7 +21,8 @@ MOVERS = ("interpolator", "composer")
 def smooth(rng: np.random.Generator, channels: int, side: int, waves: int) -> NDArray[np.float32]:
     """float32 [1, channels, side, side], about 0 to 1."""
     some = rng.random((channels, waves, waves), np.float32)
-    return np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in some])[np.newaxis]
+    wide = np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in some])
+    return np.asarray(wide[np.newaxis], np.float32)
 
 
 def feed_of(session: Session) -> dict[str, NDArray[Any]]:
