@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewire.errors import FacewireError
-from facewire.networks import Manifest, Networks, load_manifest, open_networks
+from facewire.networks import DECODER, Manifest, Networks, load_manifest, open_networks
 from facewire.networks.choice import PROBES
 from facewire.networks.session import host
 from facewire_export.machine import describe
@@ -149,14 +149,15 @@ def parity(
         raise FacewireError(
             f"{manifest.directory}: there are only fp32 files; make others first: facewire-export quantize, half"
         )
-    reference = open_networks(manifest, provider="cpu", precision="fp32")
+    reference = open_networks(manifest, names=(*DECODER, "motion"), provider="cpu", precision="fp32")
     played = streams(reference, clips_in(clips, most_clips), frames, large=True)
     recording = record(reference, played, size, limit=4)
     wanted = [picture for stream in played for picture in shown(reference, stream, size)]
     found: dict[str, Any] = {}
     broken: list[str] = []
     for way in possible:
-        other = open_networks(manifest, provider=way.provider, precision=way.precision)
+        names = (*DECODER, "motion") if way.provider == "cpu" else DECODER  # no sender has a GPU
+        other = open_networks(manifest, names=names, provider=way.provider, precision=way.precision)
         seen = _networks(manifest, reference, other, way, recording)
         final = pictures(wanted, [picture for stream in played for picture in shown(other, stream, size)])
         lines = faults(way, seen, final)
@@ -176,9 +177,12 @@ def _networks(
     return {
         name: compare(reference, other, name, feeds)
         for name, feeds in recording.feeds.items()
-        if way.provider != "cpu"
-        or manifest.entry(name).has(way.precision)
-        or type(other[name]) is not type(reference[name])
+        if name in other.sessions
+        and (
+            way.provider != "cpu"
+            or manifest.entry(name).has(way.precision)
+            or type(other[name]) is not type(reference[name])
+        )
     }
 
 

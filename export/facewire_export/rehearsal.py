@@ -106,12 +106,15 @@ class Recording:
 
 
 def record(networks: Networks, messages: list[list[Message]], size: int, limit: int = 48) -> Recording:
-    """Play streams and keep up to `limit` inputs of each network."""
+    """Play streams and keep up to `limit` inputs of each network. The sender's motion, where it is among them, is fed
+    what the generator is, which has a copy of it."""
     recorders = {name: Recorder(session, limit) for name, session in networks.sessions.items()}
     watched = Networks(networks.id, recorders)
     frames = sum(1 for stream in messages for _ in shown(watched, stream, size))
-    return Recording(
-        frames,
-        {name: recorder.kept for name, recorder in recorders.items() if recorder.kept},
-        {name: recorder.runs for name, recorder in recorders.items() if recorder.runs},
-    )
+    feeds = {name: recorder.kept for name, recorder in recorders.items() if recorder.kept}
+    runs = {name: recorder.runs for name, recorder in recorders.items() if recorder.runs}
+    motion = networks.get("motion")
+    if motion is not None and set(motion.inputs) <= set(networks["generator"].inputs):
+        feeds["motion"] = [{name: feed[name] for name in motion.inputs} for feed in feeds["generator"]]
+        runs["motion"] = runs["generator"]
+    return Recording(frames, feeds, runs)
