@@ -31,6 +31,11 @@ STUBBED = "generator"
 LEFT_OUT = ("interpolator", "large_restorer", "composer", "upscaler")
 
 
+def encryption(keys: Path | None) -> str:
+    """The section of a daemon's settings that says where its keys are; None: it goes without, as it has to say."""
+    return "[curve]\n" + ("plain = true\n" if keys is None else f'keys = "{keys}"\n')
+
+
 class Ends:
     """Starts, kills and starts again. One encoder; decoders are numbered, 0 is the one that is judged.
 
@@ -103,9 +108,7 @@ class Ends:
 
     def _settings(self, role: str, text: str) -> Path:
         path = self._directory / f"{role}.toml"
-        if self._scenario.curve:
-            text += f'[curve]\nkeys = "{self._directory / "keys"}"\n'
-        path.write_text(text, "utf-8")
+        path.write_text(text + encryption(self._directory / "keys" if self._scenario.curve else None), "utf-8")
         return path
 
     def _start(self, name: str, role: str, arguments: list[str], namespace: str) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from facewire.config import load_encoder
 from facewire.errors import ConfigError
 from facewire.profiles import PROFILES
 from facewire_export.rig import measure
 from facewire_export.rig.command import ended_by_sigterm
+from facewire_export.rig.daemons import encryption
 from facewire_export.rig.measure import Recorded, Shown
 from facewire_export.rig.scenario import DEEDS, load
 from facewire_export.rig.shaper import Shape, Shaper
@@ -130,6 +132,14 @@ def test_scenarios_that_are_wrong_are_one_line(text: str, message: str, tmp_path
     with pytest.raises(ConfigError, match=message) as error:
         load(tmp_path / "s.toml")
     assert "\n" not in str(error.value)
+
+
+def test_daemons_of_the_rig_go_without_keys_only_where_they_say_so(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    for keys in (tmp_path / "keys", None):
+        (tmp_path / "encoder.toml").write_text(encryption(keys))
+        used = load_encoder(tmp_path / "encoder.toml").curve.directory("tcp://10.77.0.1:5555")
+        assert used == ("" if keys is None else str(keys))
 
 
 def test_the_rig_is_set_up_as_an_installed_machine_is() -> None:
