@@ -30,7 +30,7 @@ from facewire.networks.choice import PROBES
 from facewire.networks.session import host
 from facewire_export.machine import describe
 from facewire_export.metrics import PERFECT_DB, psnr
-from facewire_export.rehearsal import Feed, Recording, clips_in, record, shown, streams
+from facewire_export.rehearsal import REHEARSED, Feed, Recording, clips_in, record, shown, streams
 
 PICTURES_DB = {"int8": 40.0, "fp16": 40.0}
 """PSNR that final pictures must have against fp32's, on average over all frames of all clips; the worst frame may be
@@ -149,14 +149,14 @@ def parity(
         raise FacewireError(
             f"{manifest.directory}: there are only fp32 files; make others first: facewire-export quantize, half"
         )
-    reference = open_networks(manifest, names=(*DECODER, "motion"), provider="cpu", precision="fp32")
+    reference = open_networks(manifest, names=REHEARSED, provider="cpu", precision="fp32")
     played = streams(reference, clips_in(clips, most_clips), frames, large=True)
     recording = record(reference, played, size, limit=4)
     wanted = [picture for stream in played for picture in shown(reference, stream, size)]
     found: dict[str, Any] = {}
     broken: list[str] = []
     for way in possible:
-        names = (*DECODER, "motion") if way.provider == "cpu" else DECODER  # no sender has a GPU
+        names = REHEARSED if way.provider == "cpu" else DECODER  # no sender has a GPU
         other = open_networks(manifest, names=names, provider=way.provider, precision=way.precision)
         seen = _networks(manifest, reference, other, way, recording)
         final = pictures(wanted, [picture for stream in played for picture in shown(other, stream, size)])

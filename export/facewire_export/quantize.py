@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 
 from facewire.errors import FacewireError
-from facewire.networks import DECODER, Session, load_manifest, open_networks
+from facewire.networks import Session, load_manifest, open_networks
 from facewire.networks.manifest import NetworkEntry
 from facewire.networks.ort import OrtSession
 from facewire_export.machine import describe
 from facewire_export.parity import decibels
-from facewire_export.rehearsal import Feed, answers, clips_in, record, streams
+from facewire_export.rehearsal import REHEARSED, Feed, answers, clips_in, record, streams
 from facewire_export.variants import drop, fresh, keep
 
 PRECISION = "int8"
@@ -168,7 +168,7 @@ def quantize(
 ) -> dict[str, Any]:
     """Make, measure and keep the variants that are worth it; returns what was found for each network."""
     manifest = fresh(models)
-    networks = open_networks(manifest, names=(*DECODER, "motion"), precision="fp32", provider="cpu")
+    networks = open_networks(manifest, names=REHEARSED, precision="fp32", provider="cpu")
     played = streams(networks, clips_in(clips, 12), frames)
     recording = record(networks, played, 512)
     wanted = [name for name in recording.busy() if name not in WIRED] if names is None else list(names)

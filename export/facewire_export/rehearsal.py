@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from facewire.errors import FacewireError
-from facewire.networks import Networks, Session
+from facewire.networks import DECODER, Networks, Session
 from facewire.networks.manifest import Shape
 from facewire.networks.session import host
 from facewire.showing.decoding import Decoding
@@ -24,6 +24,8 @@ from facewire.types import Message, Picture
 from facewire_export.pipelines import pictures_of, stream_of
 
 Feed = dict[str, NDArray[Any]]
+REHEARSED = (*DECODER, "motion")
+"""What there are inputs of: a decoder's networks, and a sender's motion (see `record`)."""
 SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov"})
 
 

@@ -17,13 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.facewire.conftest import write_tiny_models
 
 from facewire.errors import FacewireError
-from facewire.networks import DECODER, load_manifest, open_networks
+from facewire.networks import load_manifest, open_networks
 from facewire.networks.manifest import MANIFEST, NetworkEntry, default_directory
 from facewire.showing.animator import NOWHERE
 from facewire.wire.mouth import stretch
 from facewire_export import half, parity, quantize, variants
 from facewire_export.cli import main
-from facewire_export.rehearsal import Recorder, answers, clips_in, record, streams
+from facewire_export.rehearsal import REHEARSED, Recorder, answers, clips_in, record, streams
 
 RANDOM = np.random.default_rng(0)
 
@@ -241,7 +241,7 @@ def test_recorder_spreads_what_it_keeps(tiny: Path) -> None:
 
 @pytest.mark.skipif(not (default_directory() / MANIFEST).is_file(), reason="no networks in models_onnx")
 def test_the_senders_motion_is_fed_what_the_generator_is() -> None:
-    networks = open_networks(names=(*DECODER, "motion"), provider="cpu", precision="fp32")
+    networks = open_networks(names=REHEARSED, provider="cpu", precision="fp32")
     recording = record(networks, streams(networks, ["sample:"], 5), 256)
     assert recording.runs["motion"] == recording.runs["generator"] == 3
     assert "motion" in recording.busy()

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from facewire.errors import ModelError
 from facewire.networks import open_networks
-from facewire.networks.opencv import OpencvMover
+from facewire.networks.opencv import MOVERS, OpencvMover
 from facewire.networks.ort import OrtSession
 from facewire.networks.session import Session
 from facewire.wire.mouth import Place, stretch
-
-MOVERS = ("interpolator", "composer")
 
 
 def smooth(rng: np.random.Generator, channels: int, side: int, waves: int) -> NDArray[np.float32]:
@@ -40,7 +38,7 @@ def feed_of(session: Session) -> dict[str, NDArray[Any]]:
     return feed
 
 
-@pytest.mark.parametrize("name", MOVERS)
+@pytest.mark.parametrize("name", sorted(MOVERS))
 def test_it_makes_what_the_network_makes(name: str) -> None:
     network = open_networks(names=(name,), provider="cpu", precision="fp32")[name]
     mover = open_networks(names=(name,), provider="cpu")[name]
@@ -57,7 +55,7 @@ def test_it_makes_what_the_network_makes(name: str) -> None:
     assert held > 2e-5  # the lips are part of it
 
 
-@pytest.mark.parametrize("name", MOVERS)
+@pytest.mark.parametrize("name", sorted(MOVERS))
 def test_a_pivot_that_stays_may_be_read_only(name: str) -> None:
     mover = open_networks(names=(name,), provider="cpu")[name]
     feed = feed_of(mover)
